@@ -1,0 +1,91 @@
+"""One GLIDE checkpoint: the U-Net and the text transformer that was trained with it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .text import TextTransformer
+from .unet import UNet
+
+TEXT_PREFIXES = (
+    "transformer.",
+    "final_ln.",
+    "token_embedding.",
+    "positional_embedding",
+    "padding_embedding",
+    "transformer_proj.",
+)
+
+
+def split_state_dict(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """A published state dict is flat: return its U-Net and its text transformer part."""
+    unet, text = {}, {}
+    for name, tensor in state_dict.items():
+        (text if name.startswith(TEXT_PREFIXES) else unet)[name] = tensor
+    return unet, text
+
+
+class Text2Im(nn.Module):
+    """U-Net and text transformer with the flat state dict of the published checkpoints."""
+
+    def __init__(self, config: ModelConfig, **kwargs):
+        """kwargs (operations, attention, device, dtype) go to both parts."""
+        super().__init__()
+        self.config = config
+        self.unet = UNet(config, **kwargs)
+        self.text = TextTransformer(config, **kwargs)
+
+    def state_dict(self, *, destination=None, prefix="", keep_vars=False):
+        for part in (self.unet, self.text):
+            destination = part.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
+        return destination
+
+    def load_state_dict(self, state_dict, strict=True, assign=False):
+        unet, text = split_state_dict(state_dict)
+        self.unet.load_state_dict(unet, strict=strict, assign=assign)
+        self.text.load_state_dict(text, strict=strict, assign=assign)
+
+    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor, mask: Tensor, **conditions) -> Tensor:
+        """Text and U-Net in one call, as training needs it; sampling encodes the text once and calls ``unet``.
+
+        Args:
+            x: [B, 3, H, W] noisy picture; conditions: see ``unet_input``. Others: see ``UNet`` and ``TextTransformer``.
+        """
+        xf_out, xf_proj = self.text(tokens, mask)
+        return self.unet(unet_input(self.config, x, **conditions), timesteps, xf_out, xf_proj)
+
+
+def unet_input(
+    config: ModelConfig,
+    x: Tensor,
+    *,
+    inpaint_image: Tensor | None = None,
+    inpaint_mask: Tensor | None = None,
+    low_res: Tensor | None = None,
+) -> Tensor:
+    """Join the noisy picture with its conditions in the channel order of the published models.
+
+    Args:
+        x: [B, 3, H, W].
+        inpaint_image: [B, 3, H, W] in -1..1, read where the mask is 1 (inpaint models; default: nothing is known).
+        inpaint_mask: [B, 1, H, W], 1 = known.
+        low_res: [B, 3, h, w] in -1..1 (upsamplers), as ``quantize`` leaves it.
+    Returns:
+        [B, config.in_channels, H, W].
+    """
+    parts = [x]
+    if config.inpaint:
+        mask = torch.zeros_like(x[:, :1]) if inpaint_mask is None else inpaint_mask
+        image = torch.zeros_like(x) if inpaint_image is None else inpaint_image
+        parts += [image * mask, mask]
+    if config.low_res:
+        parts.append(F.interpolate(low_res, x.shape[-2:], mode="bilinear", align_corners=False))
+    return torch.cat(parts, dim=1)
+
+
+def quantize(image: Tensor) -> Tensor:
+    """Round a picture in -1..1 to 8 bits, as the upsampler saw its low_res in training."""
+    return ((image + 1) * 127.5).round() / 127.5 - 1

@@ -1,0 +1,201 @@
+"""GLIDE's U-Net: the ADM architecture (Dhariwal & Nichol 2021) with text keys and values in every attention.
+
+Module names follow the published checkpoints, so their state dicts load as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ModelConfig
+
+Attention = Callable[..., Tensor]
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, skip_reshape: bool = False) -> Tensor:
+    """Multi-head attention with the call signature of ComfyUI's ``optimized_attention``.
+
+    Args:
+        q, k, v: [B, heads, N, C] with ``skip_reshape``, else [B, N, heads * C].
+    Returns:
+        [B, N, heads * C].
+    """
+    if not skip_reshape:
+        q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return out.transpose(1, 2).flatten(2)
+
+
+def timestep_embedding(timesteps: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
+    """Sinusoids of (possibly fractional) timesteps [B] -> [B, dim] float32."""
+    half = dim // 2
+    freqs = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32) / half)
+    args = timesteps[:, None].float() * freqs[None].to(timesteps.device)
+    return torch.cat([args.cos(), args.sin()], dim=-1)
+
+
+class ResBlock(nn.Module):
+    """Residual block; the timestep embedding scales and shifts its second norm. Resamples by 2 when up or down."""
+
+    def __init__(self, channels, out_channels, emb_channels, groups, *, resample=None, operations, **factory):
+        super().__init__()
+        self.resample = resample
+        self.in_layers = nn.Sequential(
+            operations.GroupNorm(groups, channels, **factory),
+            nn.SiLU(),
+            operations.Conv2d(channels, out_channels, 3, padding=1, **factory),
+        )
+        self.emb_layers = nn.Sequential(nn.SiLU(), operations.Linear(emb_channels, 2 * out_channels, **factory))
+        self.out_layers = nn.Sequential(
+            operations.GroupNorm(groups, out_channels, **factory),
+            nn.SiLU(),
+            nn.Identity(),  # the reference's dropout: keeps the convolution at index 3
+            operations.Conv2d(out_channels, out_channels, 3, padding=1, **factory),
+        )
+        if channels == out_channels:
+            self.skip_connection = nn.Identity()
+        else:
+            self.skip_connection = operations.Conv2d(channels, out_channels, 1, **factory)
+
+    def _resampled(self, x: Tensor) -> Tensor:
+        if self.resample == "down":
+            return F.avg_pool2d(x, 2)
+        if self.resample == "up":
+            return F.interpolate(x, scale_factor=2, mode="nearest")
+        return x
+
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+        norm, act, conv = self.in_layers
+        h = conv(self._resampled(act(norm(x))))
+        scale, shift = self.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
+        norm, act, _, conv = self.out_layers
+        h = conv(act(torch.addcmul(shift, norm(h), 1 + scale)))
+        return self.skip_connection(self._resampled(x)) + h
+
+
+class AttentionBlock(nn.Module):
+    """Self-attention over the pixels, with the text's keys and values in the same softmax (paper section 2.3)."""
+
+    def __init__(self, channels, context_channels, head_channels, groups, *, attention, operations, **factory):
+        super().__init__()
+        self.heads = channels // head_channels
+        self.attention = attention
+        self.norm = operations.GroupNorm(groups, channels, **factory)
+        self.qkv = operations.Conv1d(channels, 3 * channels, 1, **factory)
+        self.encoder_kv = operations.Conv1d(context_channels, 2 * channels, 1, **factory)
+        self.proj_out = operations.Conv1d(channels, channels, 1, **factory)
+
+    def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """[B, heads * parts * C, N] -> parts x [B, heads, N, C]: the published weights interleave by head."""
+        return x.unflatten(1, (self.heads, parts, -1)).transpose(3, 4).unbind(2)
+
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+        q, k, v = self._split(self.qkv(self.norm(x).flatten(2)), 3)
+        text_k, text_v = self._split(self.encoder_kv(context), 2)
+        k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
+        h = self.attention(q, k, v, self.heads, skip_reshape=True)
+        return x + self.proj_out(h.transpose(1, 2)).view_as(x)
+
+
+class Block(nn.Sequential):
+    """Layers of one U-Net stage, run with the timestep embedding and the text."""
+
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+        for layer in self:
+            x = layer(x) if isinstance(layer, nn.Conv2d) else layer(x, emb, context)
+        return x
+
+
+class UNet(nn.Module):
+    """Predicts the noise and the variance of a noisy picture.
+
+    Args:
+        config: sizes; ``config.in_channels`` says what the input is made of.
+        operations: namespace that supplies Conv1d, Conv2d, Linear and GroupNorm (``torch.nn`` or ``comfy.ops``).
+        attention: function with the signature of ``sdpa``.
+    """
+
+    def __init__(self, config: ModelConfig, *, operations=nn, attention: Attention = sdpa, device=None, dtype=None):
+        super().__init__()
+        self.config = config
+        self.dtype = dtype or torch.get_default_dtype()
+        factory = dict(operations=operations, device=device, dtype=dtype)
+        layer_factory = dict(device=device, dtype=dtype)
+        width, groups = config.num_channels, config.norm_groups
+        emb_channels = 4 * width
+        attention_ds = {config.image_size // side for side in config.attention_resolutions}
+
+        def res(channels, out_channels, resample=None):
+            return ResBlock(channels, out_channels, emb_channels, groups, resample=resample, **factory)
+
+        def attend(channels):
+            return AttentionBlock(
+                channels, config.xf_width, config.num_head_channels, groups, attention=attention, **factory
+            )
+
+        self.time_embed = nn.Sequential(
+            operations.Linear(width, emb_channels, **layer_factory),
+            nn.SiLU(),
+            operations.Linear(emb_channels, emb_channels, **layer_factory),
+        )
+        channels = width * config.channel_mult[0]
+        self.input_blocks = nn.ModuleList(
+            [Block(operations.Conv2d(config.in_channels, channels, 3, padding=1, **layer_factory))]
+        )
+        skips, ds, last = [channels], 1, len(config.channel_mult) - 1
+        for level, mult in enumerate(config.channel_mult):
+            for _ in range(config.num_res_blocks):
+                layers = [res(channels, width * mult)]
+                channels = width * mult
+                if ds in attention_ds:
+                    layers.append(attend(channels))
+                self.input_blocks.append(Block(*layers))
+                skips.append(channels)
+            if level != last:
+                self.input_blocks.append(Block(res(channels, channels, "down")))
+                skips.append(channels)
+                ds *= 2
+        self.middle_block = Block(res(channels, channels), attend(channels), res(channels, channels))
+        self.output_blocks = nn.ModuleList()
+        for level, mult in reversed(list(enumerate(config.channel_mult))):
+            for i in range(config.num_res_blocks + 1):
+                layers = [res(channels + skips.pop(), width * mult)]
+                channels = width * mult
+                if ds in attention_ds:
+                    layers.append(attend(channels))
+                if level and i == config.num_res_blocks:
+                    layers.append(res(channels, channels, "up"))
+                    ds //= 2
+                self.output_blocks.append(Block(*layers))
+        self.out = nn.Sequential(
+            operations.GroupNorm(groups, channels, **layer_factory),
+            nn.SiLU(),
+            operations.Conv2d(channels, 6, 3, padding=1, **layer_factory),
+        )
+
+    def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, y: Tensor) -> Tensor:
+        """Predict eps and the variance channels.
+
+        Args:
+            x: [B, in_channels, H, W], the noisy picture scaled to unit variance, then its conditions.
+            timesteps: [B], 0..999, may be fractional.
+            context: [B, N, xf_width], the text transformer's output.
+            y: [B, 4 * num_channels], its projected last token, added to the timestep embedding.
+        Returns:
+            [B, 6, H, W]: eps, then the position of the log variance in [-1, 1] (Nichol & Dhariwal 2021, eq. 15).
+        """
+        emb = self.time_embed(timestep_embedding(timesteps, self.config.num_channels).to(x.dtype)) + y
+        context = context.transpose(1, 2)
+        h, skips = x, []
+        for block in self.input_blocks:
+            h = block(h, emb, context)
+            skips.append(h)
+        h = self.middle_block(h, emb, context)
+        for block in self.output_blocks:
+            h = block(torch.cat([h, skips.pop()], dim=1), emb, context)
+        return self.out(h)
