@@ -1,0 +1,112 @@
+"""ComfyUI's real frontend in headless Chromium: open a workflow, look at it, read it back.
+
+As a script it makes screenshots: python browser.py <server url> <workflow.json> <out.png>
+"""
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_MS = 120_000
+
+READY = "() => window.app?.extensionManager?.command && window.app.graph && window.app.canvas"
+LOAD = """async (workflow) => {
+    await app.loadGraphData(workflow)
+    await app.extensionManager.command.execute("Comfy.Canvas.FitView")
+}"""
+NODES = """() => app.graph.nodes.map((node) => ({
+    id: String(node.id),
+    type: node.type,
+    known: node.type in LiteGraph.registered_node_types,
+    widgets: Object.fromEntries((node.widgets ?? []).map((widget) => [widget.name, widget.value])),
+}))"""
+PROMPT = "async () => (await app.graphToPrompt()).output"
+
+
+def chromium():
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def missing_browser():
+    """Why no browser can be driven here, or None."""
+    if importlib.util.find_spec("playwright") is None:
+        return "no browser test: pip install playwright"
+    if chromium() is None:
+        return "no browser test: install chromium, or set CHROMIUM to its path"
+    return None
+
+
+class Browser:
+    """One page on a running server.
+
+    `errors` has the stack of what the page threw: stock frontends throw too, so look for "/extensions/glide-nodes/".
+    """
+
+    def __init__(self, url, width=1600, height=1000):
+        self.url = url
+        self.size = {"width": width, "height": height}
+        self.errors = []
+
+    def __enter__(self):
+        # Only here: most tests run where playwright is not installed.
+        from playwright.sync_api import sync_playwright
+
+        self.playwright = sync_playwright().start()
+        try:
+            self.chromium = self.playwright.chromium.launch(
+                executable_path=chromium(), chromium_sandbox=False, args=FLAGS
+            )
+            self.page = self.chromium.new_page(viewport=self.size)
+            self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
+            self.page.goto(self.url, timeout=START_MS)
+            self.page.wait_for_function(READY, timeout=START_MS)
+        except BaseException:
+            self.playwright.stop()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.chromium.close()
+        self.playwright.stop()
+
+    def load(self, workflow):
+        """Opens a workflow (a dict, or the path of its JSON) as a user's drop of the file would."""
+        if not isinstance(workflow, dict):
+            workflow = json.loads(Path(workflow).read_text())
+        self.page.evaluate(LOAD, workflow)
+
+    def nodes(self):
+        """Every node of the open graph: id (as text: frontends differ), type, known (the server has it), widgets {name: value}."""
+        return self.page.evaluate(NODES)
+
+    def prompt(self):
+        """The open graph in API format, as the Run button would send it: fit for Host.run."""
+        return self.page.evaluate(PROMPT)
+
+    def dismiss(self):
+        """Closes a dialog over the canvas: older frontends show missing models that way."""
+        self.page.keyboard.press("Escape")
+
+    def screenshot(self, path):
+        # The canvas is drawn in animation frames after loading, and toasts slide in.
+        self.page.wait_for_timeout(1500)
+        self.page.screenshot(path=str(path))
+
+
+if __name__ == "__main__":
+    server, workflow, picture = sys.argv[1:]
+    with Browser(server) as opened:
+        opened.load(workflow)
+        opened.screenshot(picture)
+        print(json.dumps(opened.nodes(), indent=1))

@@ -1,0 +1,46 @@
+"""What a user's ComfyUI sees of the pack, whatever is inside it."""
+
+import pytest
+from hosts import PACK
+
+NODES = ("GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler")
+
+
+@pytest.fixture(scope="session")
+def infos(host):
+    return host.object_info()
+
+
+def inputs_of(info):
+    """{input name: its options} of one /object_info entry."""
+    sections = (info["input"].get(kind, {}) for kind in ("required", "optional"))
+    return {name: spec[1] if len(spec) > 1 else {} for section in sections for name, spec in section.items()}
+
+
+def test_import_is_clean(host):
+    # An error in the entry point is only a log line: the server starts without the nodes.
+    lines = host.log().split("Starting server")[0].splitlines()
+    bad = ("Cannot import", "IMPORT FAILED", "comfy_entrypoint", "Skip ", "Traceback")
+    assert [line for line in lines if any(word in line for word in bad)] == []
+    assert any(f"custom_nodes/{PACK}" in line and "seconds" in line for line in lines)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_node_is_listed_and_explained(infos, node):
+    assert node in infos
+    info = infos[node]
+    assert info["category"].split("/")[0] == "GLIDE"
+    assert info["description"]
+    assert [name for name, options in inputs_of(info).items() if not options.get("tooltip")] == []
+
+
+def test_every_node_of_the_pack_is_explained(infos):
+    ours = {name: info for name, info in infos.items() if info["python_module"] == f"custom_nodes.{PACK}"}
+    assert set(NODES) <= set(ours)
+    assert [name for name, info in ours.items() if not info["description"]] == []
+    assert [
+        (name, argument)
+        for name, info in ours.items()
+        for argument, options in inputs_of(info).items()
+        if not options.get("tooltip")
+    ] == []
