@@ -1,0 +1,93 @@
+"""From the U-Net's prediction to the x_start that samplers walk towards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .model import Text2Im, unet_input
+from .samplers import Variance
+from .schedule import NoiseSchedule
+
+
+class Encoded(NamedTuple):
+    """A batch of prompts as the U-Net reads them: xf_out [B, N, xf_width], xf_proj [B, 4 * num_channels]."""
+
+    xf_out: Tensor
+    xf_proj: Tensor
+
+
+def guide(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance (paper eq. 6): scale 1 is the conditional prediction alone."""
+    return uncond + scale * (cond - uncond)
+
+
+def clip(x_start: Tensor) -> Tensor:
+    """Keep x_start in the pixels' range, as the reference does at every step."""
+    return x_start.clamp(-1, 1)
+
+
+def dynamic_threshold(x_start: Tensor, percentile: float) -> Tensor:
+    """Scale each picture so that this part (0..1) of its values is within -1..1 (Saharia 2022, section 2.3)."""
+    limit = torch.quantile(x_start.flatten(1).abs().float(), percentile, dim=1).clamp(min=1).to(x_start)
+    limit = limit.view(-1, *[1] * (x_start.ndim - 1))
+    return x_start.clamp(-limit, limit) / limit
+
+
+@dataclass
+class Denoiser:
+    """model(x, sigma) -> x_start, in the samplers' convention, of one GLIDE model with its conditions.
+
+    Attributes:
+        model, schedule: the checkpoint and the noise schedule it was trained on.
+        cond, uncond: the encoded prompts; uncond may be None where guidance_scale is 1.
+        percentile: None clips x_start, else ``dynamic_threshold``.
+        conditions: inpaint_image, inpaint_mask, low_res: see ``model.unet_input``. With an inpaint_mask the known
+            pixels are pinned in x_start at every step, as the reference does.
+        variance: gets the learned variance of the conditional half.
+    """
+
+    model: Text2Im
+    schedule: NoiseSchedule
+    cond: Encoded
+    uncond: Encoded | None = None
+    guidance_scale: float = 1.0
+    percentile: float | None = None
+    conditions: dict[str, Tensor] = field(default_factory=dict)
+    variance: Variance = field(default_factory=Variance)
+
+    def __post_init__(self):
+        text = [self.cond] if self.guidance_scale == 1 else [self.cond, self.uncond]
+        self._text = [torch.cat(parts) for parts in zip(*text)]
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W]."""
+        batch = x.shape[0]
+        eps = self._eps(x, sigma)
+        if self.guidance_scale != 1:
+            eps = guide(eps[:batch], eps[batch:], self.guidance_scale)
+        return self._bounded(self._pinned(x - sigma.view(-1, 1, 1, 1) * eps))
+
+    def _eps(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """One call of the U-Net for both halves -> eps [B or 2B, 3, H, W]."""
+        scaled = x / (1 + sigma.view(-1, 1, 1, 1) ** 2).sqrt()
+        halves = len(self._text[0]) // x.shape[0]
+        unet = self.model.unet
+        inputs = unet_input(self.model.config, scaled, **self.conditions).repeat(halves, 1, 1, 1)
+        inputs = inputs.to(unet.dtype, memory_format=torch.channels_last)
+        out = unet(inputs, self.schedule.timestep(sigma).repeat(halves), *self._text).to(x)
+        eps, variance = out.chunk(2, dim=1)
+        self.variance.put(variance[: x.shape[0]])
+        return eps
+
+    def _pinned(self, x_start: Tensor) -> Tensor:
+        mask = self.conditions.get("inpaint_mask")
+        if mask is None:
+            return x_start
+        return x_start * (1 - mask) + self.conditions["inpaint_image"] * mask
+
+    def _bounded(self, x_start: Tensor) -> Tensor:
+        return clip(x_start) if self.percentile is None else dynamic_threshold(x_start, self.percentile)

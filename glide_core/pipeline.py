@@ -1,0 +1,172 @@
+"""The cascade: a prompt becomes a 64x64 picture, and that a 256x256 one.
+
+The command line calls this; ComfyUI's nodes use the same encoder, samplers, schedules and noise through the host.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from . import checkpoints
+from .guidance import Denoiser, Encoded
+from .model import Text2Im, quantize
+from .samplers import SAMPLERS, StepNoise, seeded_noise
+from .schedule import NoiseSchedule
+from .tokenizer import Tokenizer
+
+Callback = Callable[[int, int, Tensor], None]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample. The defaults are the base model's; ``UPSAMPLING`` holds the upsampler's.
+
+    Attributes:
+        respacing: steps, see ``schedule.respace``.
+        sampler: a name in ``samplers.SAMPLERS``.
+        guidance_scale: 1 follows the prompt loosely; 3 to 5 closely, with less variety.
+        eta: DDIM's noise, 0 to 1; other samplers ignore it.
+        percentile: None clips x_start at every step; 0..1 is dynamic thresholding.
+        temperature: scale of the initial noise.
+    """
+
+    respacing: str | int = "100"
+    sampler: str = "ddpm"
+    guidance_scale: float = 3.0
+    eta: float = 0.0
+    percentile: float | None = None
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"unknown sampler {self.sampler!r}: use one of {', '.join(SAMPLERS)}")
+        for name in ("guidance_scale", "eta", "temperature"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}: give a finite number")
+        if self.percentile is not None and not 0 < self.percentile <= 1:
+            raise ValueError(f"percentile is {self.percentile}: give a number above 0 and up to 1, or None to clip")
+
+
+UPSAMPLING = Sampling(respacing="fast27", sampler="ddim", guidance_scale=1.0, temperature=0.997)
+
+
+@dataclass
+class Stage:
+    """One model of the cascade with its tokenizer, ready to sample."""
+
+    model: Text2Im
+    tokenizer: Tokenizer
+    schedule: NoiseSchedule = field(init=False)
+
+    def __post_init__(self):
+        self.schedule = NoiseSchedule(self.model.config.noise_schedule)
+
+    @classmethod
+    def load(cls, source: str | Path, *, device="cpu", dtype=torch.float32) -> Stage:
+        """source: a checkpoint's path or a name that ``checkpoints.find`` knows. Raises CheckpointError."""
+        model = checkpoints.load(source, device=device, dtype=dtype)
+        model.unet.to(memory_format=torch.channels_last)
+        return cls(model, checkpoints.tokenizer_for(model.config, checkpoints.find(source)))
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.text.padding_embedding.device
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> Encoded:
+        """Run the text transformer: once per prompt, never per step."""
+        tokens, mask = self.tokenizer.batch(prompts)
+        return Encoded(*self.model.text(tokens.to(self.device), mask.to(self.device)))
+
+    def sample(
+        self,
+        prompts: Sequence[str],
+        options: Sampling,
+        *,
+        size: int | tuple[int, int] | None = None,
+        negative: str = "",
+        seed: int = 0,
+        conditions: dict[str, Tensor] | None = None,
+        callback: Callback | None = None,
+    ) -> Tensor:
+        """Sample one picture per prompt.
+
+        Args:
+            size: side or (height, width) in pixels; default: what the model was trained on.
+            negative: what guidance moves away from; empty is GLIDE's unconditional.
+            seed: picture k is made with seed + k, and is the same alone or in any batch.
+            conditions: inpaint_image, inpaint_mask, low_res, as in ``model.unet_input``.
+            callback: called with (step, total, x_start) after each model step; raise from it to stop.
+        Returns:
+            [B, 3, H, W] float32 in -1..1.
+        Raises:
+            ValueError: the size or an option does not fit the model.
+        """
+        shape = (len(prompts), 3, *self._size(size))
+        sigmas = self.schedule.respaced_sigmas(options.respacing).to(self.device)
+        cond = self.encode(prompts)
+        uncond = self.encode([negative] * len(prompts)) if options.guidance_scale != 1 else None
+        denoiser = Denoiser(
+            self.model, self.schedule, cond, uncond, options.guidance_scale, options.percentile, conditions or {}
+        )
+        extra = {"noise": StepNoise(seed, len(prompts))} if options.sampler in ("ddpm", "ddim") else {}
+        if options.sampler == "ddpm":
+            extra["variance"] = denoiser.variance
+        if options.sampler == "ddim":
+            extra["eta"] = options.eta
+        x = seeded_noise(shape, seed).to(self.device) * options.temperature * (1 + sigmas[0] ** 2).sqrt()
+        return SAMPLERS[options.sampler](denoiser, x, sigmas, callback=_step_callback(callback, len(sigmas) - 1), **extra)
+
+    def _size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
+        config = self.model.config
+        height, width = (size, size) if isinstance(size, int) else size or (config.image_size, config.image_size)
+        if min(height, width) < 1 or height % config.size_multiple or width % config.size_multiple:
+            raise ValueError(f"size {width}x{height}: both sides must be multiples of {config.size_multiple}")
+        return height, width
+
+
+def _step_callback(callback: Callback | None, total: int):
+    return callback and (lambda step: callback(step["i"], total, step["denoised"]))
+
+
+def generate(stage: Stage, prompts: Sequence[str], options: Sampling = Sampling(), **kwargs) -> Tensor:
+    """Prompts -> 64x64 pictures. kwargs: size, negative, seed, callback of ``Stage.sample``.
+
+    Raises:
+        ValueError: the checkpoint is not a base model.
+    """
+    _require(stage, "base")
+    return stage.sample(prompts, options, **kwargs)
+
+
+def upsample(
+    stage: Stage, prompts: Sequence[str], low_res: Tensor, options: Sampling = UPSAMPLING, **kwargs
+) -> Tensor:
+    """Pictures [B, 3, h, w] in -1..1 -> [B, 3, 4h, 4w] by diffusion. kwargs: negative, seed, callback.
+
+    Raises:
+        ValueError: the checkpoint is not an upsampler, or there is not one prompt per picture.
+    """
+    _require(stage, "upsample")
+    if len(prompts) != len(low_res):
+        raise ValueError(f"{len(low_res)} pictures but {len(prompts)} prompts: give one prompt per picture")
+    conditions = {"low_res": quantize(low_res.to(stage.device, torch.float32))}
+    size = (4 * low_res.shape[-2], 4 * low_res.shape[-1])
+    return stage.sample(prompts, options, size=size, conditions=conditions, **kwargs)
+
+
+def _require(stage: Stage, kind: str) -> None:
+    found = stage.model.config.kind
+    if found != kind:
+        raise ValueError(f"this stage needs a {kind} checkpoint, but the one given is a {found} model")
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """[B, 3, H, W] in -1..1 -> [B, H, W, 3] uint8 on the CPU."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
