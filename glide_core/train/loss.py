@@ -1,0 +1,75 @@
+"""GLIDE's training objective on eps (paper section 2.1), and the pictures each kind of model is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..config import ModelConfig
+from ..model import Text2Im, quantize
+from ..schedule import NUM_TIMESTEPS, NoiseSchedule
+
+MAX_SNR = 5.0  # Min-SNR (Hang 2023): clean pictures teach little, so their weight ends here
+MAX_WEIGHT = 500.0  # the last timesteps' eps has no more precision to give in bf16
+
+
+def timestep_weights(schedule: NoiseSchedule) -> Tensor:
+    """Weight [1000] of the squared eps error at each timestep.
+
+    1 / alphas_cumprod would weigh the error of x_start; towards pure noise, where only the caption tells what the
+    picture is, it grows slower, but it must grow, or backgrounds come out in wrong colours.
+    """
+    bar = schedule.alphas_cumprod
+    weights = np.minimum(1 / bar, 5 / np.sqrt(bar)) * np.minimum(1, MAX_SNR * (1 - bar) / bar)
+    return torch.from_numpy(np.minimum(weights, MAX_WEIGHT)).float()
+
+
+class DiffusionLoss:
+    """Mean weighted squared error of eps, over uniformly drawn timesteps.
+
+    The variance channels stay zero: the middle between the smallest and the largest useful variance.
+    """
+
+    def __init__(self, schedule: NoiseSchedule, device: torch.device):
+        self.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
+        self.weights = timestep_weights(schedule).to(device)
+
+    def __call__(
+        self, model: Text2Im, images: Tensor, tokens: Tensor, mask: Tensor, generator: torch.Generator, **conditions
+    ) -> Tensor:
+        """images: [B, 3, H, W] in -1..1; generator: of the CPU, decides timesteps and noise; others: see ``Text2Im``."""
+        t = stratified_timesteps(len(images), generator).to(images.device)
+        noise = torch.randn(images.shape, generator=generator).to(images)
+        bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
+        noisy = (bar.sqrt() * images + (1 - bar).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        eps = model(noisy, t, tokens, mask, **conditions)[:, :3].float()
+        return (self.weights[t] * (eps - noise).square().mean(dim=(1, 2, 3))).mean()
+
+
+def stratified_timesteps(count: int, generator: torch.Generator) -> Tensor:
+    """[count] timesteps in random order, each uniform, one from every ``1 / count`` of the range: less noisy a loss."""
+    position = torch.rand(count, generator=generator) + torch.randperm(count, generator=generator)
+    return (position / count * NUM_TIMESTEPS).long().clamp(max=NUM_TIMESTEPS - 1)
+
+
+def prepare(config: ModelConfig, pictures: np.ndarray, resolution: int, rng: np.random.Generator):
+    """Pictures of a data set -> what the model is trained on.
+
+    Args:
+        pictures: uint8 [B, S, S, 3], S = config.image_size.
+        resolution: a base model sees whole pictures reduced to this side, an upsampler random crops of it.
+    Returns:
+        images [B, 3, R, R] in -1..1, and the model's conditions.
+    """
+    if not config.low_res:
+        images = _normalised(pictures)
+        return (images if resolution == images.shape[-1] else F.interpolate(images, (resolution,) * 2, mode="area")), {}
+    top, left = rng.integers(pictures.shape[1] - resolution + 1, size=2)
+    images = _normalised(pictures[:, top : top + resolution, left : left + resolution])
+    return images, {"low_res": quantize(F.avg_pool2d(images, 4))}
+
+
+def _normalised(pictures: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -1,0 +1,276 @@
+"""Captioned scenes, drawn by program: what the embedded tiny models learn from.
+
+The grammar (issue 3 of the project; also in ``assets/tiny/README.md``)::
+
+    prompt      = objects ["on a(n)" background "background"]
+    objects     = object | object relation object
+    object      = "a(n)" [size] [style] colour shape
+    size        = "small" | "large"                       (medium is unnamed)
+    style       = "flat" | "outlined" | "striped"         (flat is usually unnamed)
+    shape       = "circle" | "square" | "triangle" | "star" | "cross" | "heart"
+    colour      = "red" | "green" | "blue" | "yellow" | "orange" | "purple" | "white" | "black"
+    background  = "white" | "black" | "gray" | "blue" | "green" | "pink"
+    relation    = "above" | "below" | "to the left of" | "to the right of" | "inside"
+
+Captions come in several phrasings, and partial ones leave out what a prompt may leave open ("a star", "something
+red on a black background", "a pink background"). One of two related objects is small or medium; "inside" is a small
+one in a large one. A scene is a function of its seed alone; positions are in units of a 256x256 picture.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+SIDE = 256
+SUPERSAMPLING = 2
+COLOURS = {
+    "red": (220, 30, 35),
+    "green": (35, 160, 55),
+    "blue": (35, 75, 215),
+    "yellow": (250, 220, 40),
+    "orange": (250, 135, 25),
+    "purple": (130, 45, 165),
+    "white": (245, 245, 245),
+    "black": (18, 18, 18),
+}
+BACKGROUNDS = {
+    **{name: COLOURS[name] for name in ("white", "black", "blue", "green")},
+    "gray": (140, 140, 145),
+    "pink": (250, 165, 200),
+}
+COLOUR_JITTER = 8
+SIZES = {"small": (22, 27), "medium": (38, 46), "large": (62, 72)}
+STYLES = ("flat", "outlined", "striped")
+RELATIONS = ("above", "below", "to the left of", "to the right of", "inside")
+OPPOSITE = dict(zip(RELATIONS[:4], ("below", "above", "to the right of", "to the left of")))
+STRIPE_PERIOD, STRIPE_WIDTH, OUTLINE_WIDTH = 6, 2, 3
+HELD_OUT_PERCENT = 10
+SINGLE_SHARE = 0.72
+
+
+def _regular(corners: int, inner: float = 1.0) -> np.ndarray:
+    """A polygon, or with ``inner`` < 1 a star: [N, 2], one corner at the top."""
+    count = corners if inner == 1 else 2 * corners
+    angles = 2 * math.pi * np.arange(count) / count - math.pi / 2
+    radii = np.where(np.arange(count) % 2, inner, 1.0)[:, None]
+    return radii * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _heart() -> np.ndarray:
+    t = np.linspace(0, 2 * math.pi, 48, endpoint=False)
+    y = -(13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) - 2.5
+    return np.stack([16 * np.sin(t) ** 3, y], axis=1) / 15.0
+
+
+def _cross(arm: float = 0.36) -> np.ndarray:
+    corner = [(-arm, -1), (arm, -1), (arm, -arm)]
+    turns = [((x, y), (-y, x), (-x, -y), (y, -x)) for x, y in corner]
+    return np.array([turn[k] for k in range(4) for turn in turns], dtype=np.float64)
+
+
+# Outlines around (0, 0), scaled so that shapes of one size look equally large.
+SHAPES = {
+    "circle": _regular(64),
+    "square": _regular(4) @ np.array([[1, 1], [-1, 1]]) / math.sqrt(2) * 1.25,
+    "triangle": _regular(3) * 1.35,
+    "star": _regular(5, inner=0.45) * 1.35,
+    "cross": _cross() * 1.1,
+    "heart": _heart() * 1.1,
+}
+
+
+@dataclass(frozen=True)
+class Object:
+    """One shape; centre, radius in pixels of a 256x256 picture, rotation in radians."""
+
+    shape: str
+    colour: str
+    size: str
+    style: str
+    centre: tuple[float, float]
+    radius: float
+    rotation: float
+    rgb: tuple[int, int, int]
+
+    @property
+    def outline(self) -> np.ndarray:
+        """[N, 2] pixels."""
+        cos, sin = math.cos(self.rotation), math.sin(self.rotation)
+        return SHAPES[self.shape] @ np.array([[cos, sin], [-sin, cos]]) * self.radius + self.centre
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One object, or two with ``objects[0] relation objects[1]``."""
+
+    background: str
+    background_rgb: tuple[int, int, int]
+    objects: tuple[Object, ...]
+    relation: str | None = None
+
+
+def held_out(shape: str, colour: str, background: str) -> bool:
+    """True for the combinations that training never shows: quality is measured on them."""
+    return zlib.crc32(f"{shape} {colour} {background}".encode()) % 100 < HELD_OUT_PERCENT
+
+
+def sample_scene(seed: int, *, allow_held_out: bool = False) -> Scene:
+    """The scene of a seed: the same on every machine."""
+    rng = np.random.default_rng(seed)
+    while True:
+        scene = _sample(rng)
+        if allow_held_out or not any(held_out(o.shape, o.colour, scene.background) for o in scene.objects):
+            return scene
+
+
+def _sample(rng: np.random.Generator) -> Scene:
+    background = _choice(rng, list(BACKGROUNDS))
+    relation = None if rng.random() < SINGLE_SHARE else _choice(rng, RELATIONS)
+    colours = [_choice(rng, [c for c in COLOURS if c != background])]
+    if relation is None:
+        size = _choice(rng, list(SIZES))
+        objects = [_object(rng, colours[0], size, SIDE / 2 + rng.uniform(-44, 44, 2))]
+    else:
+        inside = relation == "inside"
+        colours.append(_choice(rng, [c for c in COLOURS if c != background and not (inside and c == colours[0])]))
+        sizes = ("small", "large") if inside else [_choice(rng, ("small", "medium")) for _ in range(2)]
+        objects = [_object(rng, *args) for args in zip(colours, sizes, _centres(rng, relation))]
+    return Scene(background, _jitter(rng, BACKGROUNDS[background]), tuple(objects), relation)
+
+
+def _object(rng, colour: str, size: str, centre) -> Object:
+    radius = rng.uniform(*SIZES[size])
+    reach = 1.4 * radius + 2  # keeps every outline, turned by any angle, in the picture
+    return Object(
+        shape=_choice(rng, list(SHAPES)),
+        colour=colour,
+        size=size,
+        style=_choice(rng, STYLES) if rng.random() < 0.6 else "flat",
+        centre=tuple(np.clip(centre, reach, SIDE - reach)),
+        radius=radius,
+        rotation=rng.uniform(-0.2, 0.2),
+        rgb=_jitter(rng, COLOURS[colour]),
+    )
+
+
+def _centres(rng, relation: str) -> tuple[np.ndarray, np.ndarray]:
+    middle = SIDE / 2 + rng.uniform(-14, 14, 2)
+    if relation == "inside":
+        return middle, middle
+    axis = np.array([0, 1]) if relation in ("above", "below") else np.array([1, 0])
+    sign = -1 if relation in ("above", "to the left of") else 1
+    offset = sign * axis * 62 + axis[::-1] * rng.uniform(-14, 14)
+    return SIDE / 2 + offset + rng.uniform(-3, 3, 2), SIDE / 2 - offset + rng.uniform(-3, 3, 2)
+
+
+def _jitter(rng, rgb) -> tuple[int, int, int]:
+    return tuple(int(c) for c in np.clip(np.array(rgb) + rng.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, 3), 0, 255))
+
+
+def _choice(rng, options):
+    return options[rng.integers(len(options))]
+
+
+def render(scene: Scene, side: int = SIDE) -> np.ndarray:
+    """Draw a scene: uint8 [side, side, 3]; smaller than 256 it is the area average of the 256x256 picture."""
+    canvas = _filled(SIDE * SUPERSAMPLING, SIDE * SUPERSAMPLING, scene.background_rgb)
+    for item in reversed(scene.objects):  # the one inside comes first in the caption, last on the canvas
+        _draw(canvas, item)
+    picture = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return picture if side == SIDE else cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _filled(height: int, width: int, rgb) -> np.ndarray:
+    canvas = np.empty((height, width, 3), np.uint8)
+    return cv2.rectangle(canvas, (0, 0), (width, height), rgb, cv2.FILLED)  # numpy's broadcast is 20 times slower
+
+
+def _draw(canvas: np.ndarray, item: Object) -> None:
+    points = _fixed_point(item.outline)
+    if item.style != "striped":
+        cv2.fillPoly(canvas, [points], item.rgb, cv2.LINE_AA, shift=4)
+        if item.style == "outlined":
+            width = OUTLINE_WIDTH * SUPERSAMPLING
+            cv2.polylines(canvas, [points], True, accent(item.rgb), width, cv2.LINE_AA, shift=4)
+        return
+    low = np.floor(item.outline.min(0) * SUPERSAMPLING).astype(int) - 2
+    high = np.ceil(item.outline.max(0) * SUPERSAMPLING).astype(int) + 2
+    region = canvas[low[1] : high[1], low[0] : high[0]]
+    mask = np.zeros(region.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [points - 16 * low.astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    paint = _filled(*region.shape[:2], item.rgb)
+    _draw_stripes(paint, item.rotation + math.pi / 4, accent(item.rgb))
+    alpha = mask[..., None].astype(np.uint16)
+    region[:] = (paint * alpha + region * (255 - alpha) + 127) // 255
+
+
+def _draw_stripes(paint: np.ndarray, angle: float, rgb: tuple[int, int, int]) -> None:
+    centre = np.array(paint.shape[1::-1]) / 2
+    reach = float(np.hypot(*centre))
+    along, across = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
+    period = STRIPE_PERIOD * SUPERSAMPLING
+    for k in np.arange(-reach // period, reach // period + 1):
+        middle = centre + k * period * across
+        ends = np.round([middle - reach * along, middle + reach * along]).astype(int).tolist()
+        cv2.line(paint, *ends, rgb, STRIPE_WIDTH * SUPERSAMPLING, cv2.LINE_AA)
+
+
+def accent(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The colour of stripes and outlines: a darker shade, or for black a lighter one."""
+    return tuple(c // 2 for c in rgb) if max(rgb) > 64 else tuple(c + 100 for c in rgb)
+
+
+def _fixed_point(points: np.ndarray) -> np.ndarray:
+    """Pixels of the 256 picture -> OpenCV's coordinates on the canvas with 4 fractional bits (pixel centres)."""
+    return np.round((points * SUPERSAMPLING - 0.5) * 16).astype(np.int32)
+
+
+def caption(scene: Scene, rng: np.random.Generator) -> str:
+    """One of the captions that are true of a scene, drawn anew at each call; about a quarter are partial."""
+    if rng.random() < 0.03:
+        return f"{_a(scene.background)} background"
+    objects, relation = list(scene.objects), scene.relation
+    if relation in OPPOSITE and rng.random() < 0.5:
+        objects, relation = objects[::-1], OPPOSITE[relation]
+    detail = "full" if rng.random() < 0.8 else _choice(rng, ("colour", "shape", "both"))
+    text = f" {relation} ".join(_describe(item, detail, relation, rng) for item in objects)
+    if rng.random() < (0.1 if detail == "full" else 0.4):
+        return text
+    ground = f"{_a(scene.background)} background"
+    phrasing = rng.integers(10)
+    if phrasing == 0:
+        return f"{text}, {scene.background} background"
+    if phrasing == 1:
+        return f"{ground} with {text}"
+    if phrasing == 2:
+        return f"{text} against {ground}"
+    return f"{text} on {ground}"
+
+
+def _describe(item: Object, detail: str, relation: str | None, rng: np.random.Generator) -> str:
+    if detail == "colour":
+        return f"something {item.colour}"
+    words = [item.shape] if detail == "shape" else [item.colour, item.shape]
+    if detail == "full":
+        named = item.style != "flat" or rng.random() < 0.15
+        if named and rng.random() < 0.8:
+            words.insert(0, item.style)
+        # The sizes of "inside" go without saying.
+        if item.size != "medium" and not (relation == "inside" and rng.random() < 0.5):
+            words.insert(0, item.size)
+    return _a(" ".join(words))
+
+
+def _a(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def specification(shape: str, colour: str, background: str, size: str = "medium") -> str:
+    """The plain prompt of a one-object scene."""
+    named = f"{size} {colour} {shape}" if size != "medium" else f"{colour} {shape}"
+    return f"{_a(named)} on {_a(background)} background"

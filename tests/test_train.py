@@ -1,0 +1,138 @@
+"""The training loop on a very small model: it learns, resumes exactly, and never leaves a broken checkpoint."""
+
+import argparse
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from glide_core import checkpoints, train
+from glide_core.config import TINY_BASE, TINY_UPSAMPLE
+from glide_core.model import Text2Im
+from glide_core.schedule import NoiseSchedule
+from glide_core.tokenizer import Tokenizer
+from glide_core.train.data import Scenes
+from glide_core.train.loop import Options, Phase, Trainer, initialise
+from glide_core.train.loss import prepare, stratified_timesteps, timestep_weights
+
+SMALL = dict(num_channels=8, num_head_channels=8, norm_groups=4, xf_width=16, xf_layers=1, xf_heads=2)
+BASE = dataclasses.replace(TINY_BASE, image_size=16, channel_mult=(1, 2), attention_resolutions=(8,), **SMALL)
+UPSAMPLE = dataclasses.replace(
+    TINY_UPSAMPLE, image_size=32, channel_mult=(1, 1, 2), attention_resolutions=(8,), **SMALL
+)
+OPTIONS = Options(phases=(Phase(16, 30, 8),), warmup=5, decay=0)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("scenes")
+    return {side: Scenes(side, 40, cache) for side in (16, 32)}
+
+
+def trainer(scenes, out, config=BASE, options=OPTIONS):
+    torch.manual_seed(0)
+    model = Text2Im(config)
+    initialise(model)
+    tokenizer = Tokenizer.from_file(checkpoints.TINY_FOLDER / "tokenizer.json", config.text_ctx)
+    return Trainer(model, tokenizer, scenes[config.image_size], options, out)
+
+
+@pytest.mark.parametrize("muon", [True, False])
+def test_training_lowers_the_loss(scenes, tmp_path, muon):
+    options = dataclasses.replace(OPTIONS, muon=muon, lr=5e-3)
+    losses = trainer(scenes, tmp_path, options=options).run()
+    assert len(losses) == 30 and np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_an_upsampler_learns_from_crops(scenes, tmp_path):
+    options = dataclasses.replace(OPTIONS, lr=5e-3)
+    losses = trainer(scenes, tmp_path, UPSAMPLE, options).run()
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_a_resumed_run_has_the_losses_of_an_unbroken_one(scenes, tmp_path):
+    whole = trainer(scenes, tmp_path / "whole", options=dataclasses.replace(OPTIONS, phases=(Phase(16, 8, 4),))).run()
+    broken = trainer(scenes, tmp_path / "broken", options=dataclasses.replace(OPTIONS, phases=(Phase(16, 5, 4),)))
+    first = broken.run()
+    again = trainer(scenes, tmp_path / "broken", options=dataclasses.replace(OPTIONS, phases=(Phase(16, 8, 4),)))
+    again.resume()
+    assert first + again.run() == pytest.approx(whole, rel=1e-5)
+
+
+def test_the_exported_model_is_the_average_and_loads(scenes, tmp_path):
+    job = trainer(scenes, tmp_path, options=dataclasses.replace(OPTIONS, phases=(Phase(16, 3, 4),)))
+    job.run()
+    model = checkpoints.load(tmp_path / "base.safetensors")
+    assert model.config == BASE
+    for name, tensor in job.ema.module.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_a_failed_save_leaves_the_last_checkpoint(scenes, tmp_path, monkeypatch):
+    job = trainer(scenes, tmp_path, options=dataclasses.replace(OPTIONS, phases=(Phase(16, 1, 4),)))
+    job.run()
+    good = job.state_path.read_bytes()
+
+    def disk_full(state, path):
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(torch, "save", disk_full)
+    with pytest.raises(OSError, match="no space"):
+        job.save()
+    assert job.state_path.read_bytes() == good
+    job.resume()
+
+
+def test_the_state_of_another_model_is_refused(scenes, tmp_path):
+    trainer(scenes, tmp_path, options=dataclasses.replace(OPTIONS, phases=(Phase(16, 1, 4),))).run()
+    with pytest.raises(ValueError, match="another model"):
+        trainer(scenes, tmp_path, UPSAMPLE).resume()
+
+
+def test_phases_and_learning_rate():
+    options = Options(phases=(Phase(32, 10, 64), Phase(64, 10, 32)), warmup=4, decay=0.5)
+    assert [options.phase_at(i).resolution for i in (0, 9, 10, 19)] == [32, 32, 64, 64]
+    assert options.lr_scale(0) == 0.25 and options.lr_scale(8) == 1 and options.lr_scale(19) == pytest.approx(0.1)
+
+
+def test_timesteps_are_uniform_and_spread_over_the_batch():
+    t = torch.stack([stratified_timesteps(10, torch.Generator().manual_seed(i)) for i in range(2000)])
+    assert sorted(t[0] // 100) == list(range(10))
+    assert t.min() == 0 and t.max() == 999
+    counts = torch.histc(t[:, 0].float(), 10, 0, 1000)
+    assert (counts - 200).abs().max() < 60
+
+
+@pytest.mark.parametrize("name", ["linear", "squaredcos_cap_v2"])
+def test_weights_grow_towards_noise(name):
+    weights = timestep_weights(NoiseSchedule(name))
+    assert (weights.diff() >= 0).all() and weights[-1] > 100 * weights[500] * (name != "linear")
+
+
+def test_upsampler_sees_the_rounded_area_average_of_its_crop():
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
+    images, conditions = prepare(UPSAMPLE, pictures, 16, np.random.default_rng(1))
+    assert images.shape == (2, 3, 16, 16) and conditions["low_res"].shape == (2, 3, 4, 4)
+    levels = (conditions["low_res"] + 1) * 127.5
+    torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+    average = images.reshape(2, 3, 4, 4, 4, 4).mean(dim=(3, 5))
+    assert (conditions["low_res"] - average).abs().max() < 1 / 127
+
+
+def test_glide_train_on_a_folder(tmp_path):
+    from PIL import Image
+
+    for i in range(3):
+        Image.fromarray(np.full((20, 30, 3), 80 * i, np.uint8)).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text(f"gray {i}")
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    out = tmp_path / "out"
+    common = ["--data", str(tmp_path), "--out", str(out), "--resolution", "16", "--batch", "2", "--precision", "fp32"]
+    train.run(parser.parse_args([*common, "--steps", "2"]))
+    train.run(parser.parse_args([*common, "--steps", "3", "--resume"]))
+    assert torch.load(out / "state.pt", weights_only=True)["step"] == 3
+    with pytest.raises(ValueError, match="multiple of 8"):
+        train.run(parser.parse_args([*common[:4], "--resolution", "20"]))
