@@ -16,7 +16,7 @@ from glide_core.train.data import Scenes
 from glide_core.train.loop import Options, Phase, Trainer, initialise
 from glide_core.train.loss import prepare, stratified_timesteps, timestep_weights
 
-SMALL = dict(num_channels=8, num_head_channels=8, norm_groups=4, xf_width=16, xf_layers=1, xf_heads=2)
+SMALL = {"num_channels": 8, "num_head_channels": 8, "norm_groups": 4, "xf_width": 16, "xf_layers": 1, "xf_heads": 2}
 BASE = dataclasses.replace(TINY_BASE, image_size=16, channel_mult=(1, 2), attention_resolutions=(8,), **SMALL)
 UPSAMPLE = dataclasses.replace(
     TINY_UPSAMPLE, image_size=32, channel_mult=(1, 1, 2), attention_resolutions=(8,), **SMALL

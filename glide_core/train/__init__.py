@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         ValueError: options or data that do not fit together; CheckpointError: a bad --init or no tokenizer.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if args.device == "cuda" else "gloo")
     device = torch.device(args.device)
     torch.manual_seed(args.seed)

@@ -16,10 +16,10 @@ from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .. import checkpoints
-from ..config import ModelConfig
 from ..model import Text2Im
 from ..schedule import NoiseSchedule
 from ..tokenizer import Tokenizer
+from ..unet import AttentionBlock, ResBlock
 from .loss import DiffusionLoss, prepare
 from .optim import Optimizer
 
@@ -192,7 +192,7 @@ class Trainer:
         temporary = self.state_path.with_suffix(".tmp")
         torch.save(state, temporary)
         os.replace(temporary, self.state_path)
-        config: ModelConfig = self.model.config
+        config = self.model.config
         path = self.out / f"{config.kind}.safetensors"
         checkpoints.save(self.ema.module.state_dict(), config, path, dtype=torch.float16, step=self.step)
 
@@ -210,13 +210,16 @@ class Trainer:
 
 @torch.no_grad()
 def initialise(model: Text2Im) -> None:
-    """Random initial weights: the reference's. Blocks start as the identity and the prediction as zero."""
-    for name, p in [*model.unet.named_parameters(), *model.text.named_parameters()]:
-        if name.endswith("embedding") or name.endswith("embedding.weight"):
-            nn.init.normal_(p, std=0.02)
+    """Random initial weights, the reference's: every block starts as the identity, and the prediction as zero."""
+    text = model.text
+    for embedding in (text.token_embedding.weight, text.positional_embedding, text.padding_embedding):
+        nn.init.normal_(embedding, std=0.02)
+    last_layers = [model.unet.out[2]]
     for part in model.unet.modules():
-        if part.__class__.__name__ == "ResBlock":
-            nn.init.zeros_(part.out_layers[3].weight), nn.init.zeros_(part.out_layers[3].bias)
-        elif part.__class__.__name__ == "AttentionBlock":
-            nn.init.zeros_(part.proj_out.weight), nn.init.zeros_(part.proj_out.bias)
-    nn.init.zeros_(model.unet.out[2].weight), nn.init.zeros_(model.unet.out[2].bias)
+        if isinstance(part, ResBlock):
+            last_layers.append(part.out_layers[3])
+        elif isinstance(part, AttentionBlock):
+            last_layers.append(part.proj_out)
+    for layer in last_layers:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
