@@ -49,6 +49,8 @@ class Sampling:
         for name in ("guidance_scale", "eta", "temperature"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)}: give a finite number")
+        if not 0 <= self.eta <= 1:
+            raise ValueError(f"eta is {self.eta}: give a number from 0 to 1")
         if self.percentile is not None and not 0 < self.percentile <= 1:
             raise ValueError(f"percentile is {self.percentile}: give a number above 0 and up to 1, or None to clip")
 
@@ -141,7 +143,7 @@ def generate(stage: Stage, prompts: Sequence[str], options: Sampling = Sampling(
     Raises:
         ValueError: the checkpoint is not a base model.
     """
-    _require(stage, "base")
+    require(stage, "base")
     return stage.sample(prompts, options, **kwargs)
 
 
@@ -153,7 +155,7 @@ def upsample(
     Raises:
         ValueError: the checkpoint is not an upsampler, or there is not one prompt per picture.
     """
-    _require(stage, "upsample")
+    require(stage, "upsample")
     if len(prompts) != len(low_res):
         raise ValueError(f"{len(low_res)} pictures but {len(prompts)} prompts: give one prompt per picture")
     conditions = {"low_res": quantize(low_res.to(stage.device, torch.float32))}
@@ -161,10 +163,11 @@ def upsample(
     return stage.sample(prompts, options, size=size, conditions=conditions, **kwargs)
 
 
-def _require(stage: Stage, kind: str) -> None:
+def require(stage: Stage, kind: str) -> None:
+    """Raise ValueError unless the stage's model is of this ``ModelConfig.kind``."""
     found = stage.model.config.kind
     if found != kind:
-        raise ValueError(f"this stage needs a {kind} checkpoint, but the one given is a {found} model")
+        raise ValueError(f"this stage needs a checkpoint of kind {kind}, but the one given is of kind {found}")
 
 
 def to_uint8(images: Tensor) -> Tensor:

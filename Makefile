@@ -1,0 +1,47 @@
+# make demo      draw prompts with the embedded models into output/
+# make test      lint and all tests but the slow ones
+# make comfyui   start the ComfyUI in COMFYUI_PATH with this pack and its example graphs
+# make clean     remove what these made
+
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip
+INSTALLED := .venv/.installed
+
+.PHONY: demo test comfyui clean
+
+demo: $(INSTALLED)
+	.venv/bin/glide generate --prompts demo/prompts.txt -o output --sheet output/sheet.png --batch 4
+	@echo "Look at output/sheet.png, and at the single pictures beside it."
+
+test: $(INSTALLED)
+	.venv/bin/ruff check .
+	.venv/bin/python -m pytest -m "not slow" -rs
+
+# Without an NVIDIA GPU, PyPI's torch for Linux would bring gigabytes of CUDA in vain. There the choice is a wheel that
+# this machine keeps for pip (PIP_FIND_LINKS), then PyTorch's own CPU build, and only then PyPI's, by the last line.
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	@if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi > /dev/null && ! .venv/bin/python -c "import torch" 2> /dev/null; then \
+		$(PIP) install --no-deps --no-index torch 2> /dev/null \
+		|| $(PIP) install --index-url https://download.pytorch.org/whl/cpu torch \
+		|| true; \
+	fi
+	$(PIP) install -e ".[test]"
+	touch $@
+
+# A base directory of its own keeps that ComfyUI's settings and custom nodes out of this, and this out of them.
+COMFYUI_PYTHON ?= $(firstword $(wildcard $(COMFYUI_PATH)/.venv/bin/python $(COMFYUI_PATH)/venv/bin/python) python3)
+COMFYUI_ARGS ?= $(if $(or $(shell command -v nvidia-smi),$(filter Darwin,$(shell uname))),,--cpu)
+BASE := $(CURDIR)/build/comfyui
+
+comfyui:
+	@test -f "$(COMFYUI_PATH)/main.py" || { echo "Set COMFYUI_PATH to a folder of ComfyUI: make comfyui COMFYUI_PATH=..."; exit 2; }
+	mkdir -p $(BASE)/custom_nodes $(BASE)/user/default/workflows
+	ln -sfn $(CURDIR) $(BASE)/custom_nodes/glide-nodes
+	ln -sfn $(abspath $(COMFYUI_PATH))/models $(BASE)/models
+	cp example_workflows/*.json $(BASE)/user/default/workflows
+	cd "$(COMFYUI_PATH)" && $(COMFYUI_PYTHON) main.py --base-directory $(BASE) \
+		--database-url sqlite:///$(BASE)/user/comfyui.db --preview-method auto $(COMFYUI_ARGS)
+
+clean:
+	rm -rf .venv build output *.egg-info

@@ -1,0 +1,7 @@
+"""``python -m glide_core`` is the command ``glide``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())
