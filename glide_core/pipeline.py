@@ -25,7 +25,7 @@ Callback = Callable[[int, int, Tensor], None]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample. The defaults are the base model's; ``UPSAMPLING`` holds the upsampler's.
+    """How to sample. The defaults are the base model's (OpenAI took 100 steps); ``UPSAMPLING`` is OpenAI's upsampler's.
 
     Attributes:
         respacing: steps, see ``schedule.respace``.
@@ -36,7 +36,7 @@ class Sampling:
         temperature: scale of the initial noise.
     """
 
-    respacing: str | int = "100"
+    respacing: str | int = "50"
     sampler: str = "ddpm"
     guidance_scale: float = 3.0
     eta: float = 0.0
@@ -123,7 +123,8 @@ class Stage:
         if options.sampler == "ddim":
             extra["eta"] = options.eta
         x = seeded_noise(shape, seed).to(self.device) * options.temperature * (1 + sigmas[0] ** 2).sqrt()
-        return SAMPLERS[options.sampler](denoiser, x, sigmas, callback=_step_callback(callback, len(sigmas) - 1), **extra)
+        on_step = _step_callback(callback, len(sigmas) - 1)
+        return SAMPLERS[options.sampler](denoiser, x, sigmas, callback=on_step, **extra)
 
     def _size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
         config = self.model.config
