@@ -1,0 +1,16 @@
+"""GLIDE for ComfyUI: the entry that ComfyUI reads. The nodes are in ``nodes``, GLIDE itself in ``glide_core``."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .nodes import NODES
+
+WEB_DIRECTORY = "./web"
+
+
+class GlideExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES
+
+
+async def comfy_entrypoint() -> GlideExtension:
+    return GlideExtension()

@@ -1,0 +1,8 @@
+"""GLIDE's nodes: sockets, tooltips, checks, and a call into ``glide_core`` or the host."""
+
+from .loaders import GlideLoader
+from .sampling import EmptyGlideLatent, GlideSampler
+from .text import GlideTextEncode
+from .upsampling import GlideUpsampler
+
+NODES = [GlideLoader, GlideTextEncode, EmptyGlideLatent, GlideSampler, GlideUpsampler]

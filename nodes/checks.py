@@ -1,0 +1,24 @@
+"""Errors that say which node they come from."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+from ..glide_core.schedule import respace
+
+
+@contextmanager
+def named(node_id: str):
+    """Put the node's name before the message of a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{node_id}: {error}") from error
+
+
+def steps_error(steps: str | None) -> bool | str:
+    """For validate_inputs: True, or what is wrong. None is a linked input, which is checked when it runs."""
+    try:
+        return steps is None or bool(respace(steps))
+    except ValueError as error:
+        return f"steps: {error}"

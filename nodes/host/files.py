@@ -1,0 +1,48 @@
+"""The folder models/glide, and a checkpoint from it as MODEL, CLIP and VAE."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comfy.sd
+import folder_paths
+import torch
+
+from ...glide_core import checkpoints
+from ...glide_core.model import split_state_dict
+from . import conditioning, model, text
+
+FOLDER = "glide"
+EXTENSIONS = {".pt", ".pth", ".ckpt", ".safetensors"}
+EMBEDDED = " (embedded)"
+
+
+def register_folder() -> None:
+    """Make models/glide known to the host, beside the folders of extra_model_paths.yaml."""
+    folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER), is_default=True)
+    # add_model_folder_path alone would list every file.
+    folder_paths.folder_names_and_paths[FOLDER] = (folder_paths.folder_names_and_paths[FOLDER][0], EXTENSIONS)
+
+
+def names() -> list[str]:
+    """The loader's choices: the embedded models, then the files of models/glide."""
+    embedded = [path.stem + EMBEDDED for path in sorted(checkpoints.TINY_FOLDER.glob("*.safetensors"))]
+    return embedded + folder_paths.get_filename_list(FOLDER)
+
+
+def path_of(name: str) -> Path:
+    if name.endswith(EMBEDDED):
+        return checkpoints.find(name.removesuffix(EMBEDDED))
+    return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
+
+
+def load(name: str, dtype: torch.dtype | None):
+    """-> MODEL, CLIP, VAE. Raises CheckpointError."""
+    path = path_of(name)
+    state_dict, config = checkpoints.read_model(path)
+    tokenizer = checkpoints.tokenizer_for(config, path)
+    unet_weights, text_weights = split_state_dict(state_dict)
+    encoder = conditioning.tag(text_weights)
+    vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=torch.float32)
+    clip = text.load(text_weights, config, tokenizer, encoder, dtype)
+    return model.load(unet_weights, config, encoder, dtype), clip, vae

@@ -1,0 +1,159 @@
+"""GLIDE's U-Net as a ComfyUI MODEL, so that the host's samplers, guidance and memory management run it."""
+
+from __future__ import annotations
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.model_sampling
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ...glide_core.config import ModelConfig
+from ...glide_core.guidance import clip
+from ...glide_core.model import quantize, unet_input
+from ...glide_core.schedule import NoiseSchedule
+from ...glide_core.unet import UNet
+from . import conditioning
+from .attention import attention
+
+VARIANCE = "glide_variance"  # key in transformer_options of the samplers.Variance that wants to be filled
+
+
+class PixelLatents(comfy.latent_formats.LatentFormat):
+    """GLIDE paints pixels: a latent is the picture, [B, 3, H, W] in -1..1."""
+
+    latent_channels = 3
+    spacial_downscale_ratio = 1
+    latent_rgb_factors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+class HostUNet(UNet):
+    """The U-Net as ComfyUI calls it: it returns eps alone and leaves the variance in a side channel."""
+
+    def __init__(self, config: ModelConfig, **kwargs):
+        super().__init__(config, attention=attention, **kwargs)
+
+    def forward(self, x, timesteps, context, y, transformer_options={}, **kwargs):
+        eps, variance = super().forward(x, timesteps, context, y).chunk(2, dim=1)
+        wanted, halves = transformer_options.get(VARIANCE), transformer_options.get("cond_or_uncond", [0])
+        if wanted is not None and 0 in halves:
+            wanted.put(variance.chunk(len(halves))[halves.index(0)])
+        return eps
+
+
+class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
+    """GLIDE's noise schedules; the stock class rounds timesteps and cannot make the cosine one."""
+
+    def __init__(self, schedule: NoiseSchedule):
+        super().__init__()
+        self.schedule = schedule
+        self._register_schedule(given_betas=torch.from_numpy(schedule.betas))
+
+    def timestep(self, sigma: Tensor) -> Tensor:
+        return self.schedule.timestep(sigma)
+
+    def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
+        # fast27 starts at timestep 997: that too is pure noise, though it is not the very last timestep.
+        return super().noise_scaling(sigma, noise, latent_image, max_denoise or bool((sigma >= self.sigmas[990]).all()))
+
+
+class GlideConfig(comfy.supported_models_base.BASE):
+    """What ComfyUI asks about a model family."""
+
+    unet_extra_config = {}
+    latent_format = PixelLatents
+    memory_usage_factor = 0.6
+
+    def __init__(self, config: ModelConfig, encoder: str):
+        super().__init__({"config": config})
+        self.config, self.encoder = config, encoder
+        if config.noise_schedule == "linear":  # what the stock ModelSamplingDiscrete node starts from
+            self.sampling_settings = {"beta_schedule": "sqrt_linear", "linear_start": 1e-4, "linear_end": 2e-2}
+
+    def inpaint_model(self) -> bool:
+        return False  # the host's inpainting inputs have another channel order
+
+    def get_model(self, state_dict, prefix="", device=None):
+        return GlideModel(self, device=device)
+
+
+class GlideModel(comfy.model_base.BaseModel):
+    """Turns CONDITIONING and LATENT into the U-Net's inputs, and refuses what belongs to other models."""
+
+    def __init__(self, model_config: GlideConfig, device=None):
+        super().__init__(model_config, comfy.model_base.ModelType.EPS, device=device, unet_model=HostUNet)
+        self.config, self.encoder = model_config.config, model_config.encoder
+        self.model_sampling = ModelSampling(NoiseSchedule(self.config.noise_schedule))
+
+    def extra_conds(self, **kwargs):
+        noise = kwargs["noise"]
+        self._check_size(noise)
+        conditioning.check(kwargs, self.encoder, self.config.kind)
+        # CONDRegular: CONDCrossAttn would repeat the text, whose keys share a softmax with the pixels'.
+        conds = {
+            "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
+            "y": comfy.conds.CONDRegular(kwargs["pooled_output"]),
+        }
+        if self.config.in_channels > 3:
+            conds["c_concat"] = comfy.conds.CONDNoiseShape(self._conditions(noise, kwargs))
+        return conds
+
+    def scale_latent_inpaint(self, x, **kwargs):
+        return x  # known pixels are pinned in x_start, as in the reference, and not in the noisy picture
+
+    def _check_size(self, noise: Tensor) -> None:
+        _, channels, height, width = noise.shape
+        if channels != 3:
+            raise ValueError(
+                f"GLIDE's latents are pictures with 3 channels, but this LATENT has {channels}: "
+                "make it with EmptyGlideLatent, or with VAEEncode and the VAE of GlideLoader"
+            )
+        multiple = self.config.size_multiple
+        if height % multiple or width % multiple:
+            raise ValueError(
+                f"this GLIDE model needs sides that are multiples of {multiple}, but the LATENT is {width}x{height}; "
+                f"its own size is {self.config.image_size}x{self.config.image_size}"
+            )
+
+    def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
+        """The U-Net's channels after the noisy picture."""
+        inputs, device = {}, kwargs["device"]
+        if self.config.low_res:
+            low_res = conditioning.low_res(kwargs)
+            low_res = quantize(low_res.to(device, torch.float32))
+            inputs["low_res"] = comfy.utils.resize_to_batch_size(low_res, noise.shape[0])
+        return unet_input(self.config, noise.to(device), **inputs)[:, 3:]
+
+
+def clip_denoised(args: dict) -> Tensor:
+    return clip(args["denoised"])
+
+
+def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
+    """Make a MODEL.
+
+    Args:
+        state_dict: the U-Net's tensors; emptied.
+        encoder: tag of the text transformer that belongs to it (``conditioning.tag``).
+        dtype: of the weights, or None for the host's choice.
+    """
+    mm = comfy.model_management
+    host_config = GlideConfig(config, encoder)
+    supported = host_config.supported_inference_dtypes
+    parameters = comfy.utils.calculate_parameters(state_dict)
+    device, offload_device = mm.get_torch_device(), mm.unet_offload_device()
+    dtype = dtype or mm.unet_dtype(model_params=parameters, supported_dtypes=supported)
+    host_config.set_inference_dtype(dtype, mm.unet_manual_cast(dtype, device, supported))
+    model = host_config.get_model(state_dict, device=offload_device)
+    patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    patcher = patcher_class(model, load_device=device, offload_device=offload_device)
+    assign = {"assign": True} if getattr(patcher, "is_dynamic", bool)() else {}
+    model.load_model_weights(state_dict, "", **assign)
+    # Pixels need it: without the reference's clipping at every step sampling ends far outside of -1..1.
+    patcher.set_model_sampler_post_cfg_function(clip_denoised)
+    return patcher

@@ -1,0 +1,94 @@
+"""GLIDE's tokenizer and text transformer as a ComfyUI CLIP."""
+
+from __future__ import annotations
+
+import comfy.ops
+import comfy.sd
+import comfy.supported_models_base
+import torch
+
+from ...glide_core.config import ModelConfig
+from ...glide_core.text import TextTransformer
+from ...glide_core.tokenizer import Encoded, Tokenizer
+from . import conditioning
+from .attention import attention
+
+TOKENS = "glide"  # the host's name of a token stream
+
+
+class HostTokenizer:
+    """The interface of ComfyUI's tokenizers."""
+
+    def __init__(self, embedding_directory=None, tokenizer_data={}):
+        self.tokenizer: Tokenizer = tokenizer_data[TOKENS]
+
+    def tokenize_with_weights(self, text: str, return_word_ids=False, **kwargs):
+        """One row of (id, weight), with a word number where asked for."""
+        encoded = self.tokenizer(text)
+        if return_word_ids:
+            return {TOKENS: [[(i, 1.0, n + 1 if known else 0) for n, (i, known) in enumerate(_pairs(encoded))]]}
+        return {TOKENS: [[(i, 1.0) for i in encoded.ids]]}
+
+    def untokenize(self, pairs):
+        return [(pair, self.tokenizer.decode([pair[0]])) for pair in pairs]
+
+    def state_dict(self):
+        return {}
+
+
+def _pairs(encoded: Encoded):
+    return zip(encoded.ids, encoded.mask)
+
+
+class HostTextModel(torch.nn.Module):
+    """The interface of ComfyUI's text encoders."""
+
+    def __init__(self, config: ModelConfig, encoder: str, device=None, dtype=None, model_options={}):
+        super().__init__()
+        self.text = TextTransformer(
+            config, operations=comfy.ops.manual_cast, attention=attention, device=device, dtype=dtype
+        )
+        self.encoder, self.vocab_size = encoder, config.vocab_size
+        self.dtypes = {dtype}
+        self.execution_device = device
+
+    def set_clip_options(self, options):
+        self.execution_device = options.get("execution_device", self.execution_device)
+
+    def reset_clip_options(self):
+        self.execution_device = None
+
+    def encode_token_weights(self, tokens):
+        """-> xf_out [B, N, W], xf_proj [B, C], and what ``conditioning`` adds."""
+        rows = tokens[TOKENS]
+        padding = self.vocab_size - 1
+        ids = conditioning.stack([*rows, [(padding, 1.0)] * len(rows[0])]).to(self.execution_device)
+        cond, pooled = (part.float() for part in self.text(ids, ids != padding))
+        extra = {
+            conditioning.ENCODER: self.encoder,
+            conditioning.TOKENS: tokens,
+            conditioning.VOCABULARY: self.vocab_size,
+            conditioning.UNCOND: (cond[-1:], pooled[-1:]),
+        }
+        return cond[:-1], pooled[:-1], extra
+
+    def load_sd(self, sd):
+        return self.text.load_state_dict(sd, strict=False, assign=getattr(self, "can_assign_sd", False))
+
+
+def load(state_dict: dict, config: ModelConfig, tokenizer: Tokenizer, encoder: str, dtype: torch.dtype | None):
+    """Make a CLIP. dtype None is fp32: the transformer is small, runs once per prompt, and was published so."""
+    target = comfy.supported_models_base.ClipTarget(HostTokenizer, HostTextModel)
+    target.params = {"config": config, "encoder": encoder}
+    parameters = sum(tensor.numel() for tensor in state_dict.values())
+    options = {"dtype": dtype or torch.float32}
+    clip = comfy.sd.CLIP(target, tokenizer_data={TOKENS: tokenizer}, parameters=parameters, model_options=options)
+    clip.load_sd(state_dict)
+    return clip
+
+
+def tokenizer_of(clip) -> Tokenizer:
+    """Raises ValueError where the CLIP is not GLIDE's."""
+    if not isinstance(clip.tokenizer, HostTokenizer):
+        raise ValueError("clip is not GLIDE's: connect the CLIP of a GlideLoader")
+    return clip.tokenizer.tokenizer

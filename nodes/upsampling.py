@@ -1,0 +1,97 @@
+"""Enlarging by diffusion."""
+
+import dataclasses
+
+from comfy_api.latest import io
+
+from ..glide_core.pipeline import UPSAMPLING
+from .checks import named, steps_error
+from .host import conditioning, sampling
+from .sampling import sampling_inputs
+
+SCALE = 4
+
+
+class GlideUpsampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="GlideUpsampler",
+            display_name="GLIDE Upsampler",
+            category="GLIDE",
+            description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt and "
+            "the small picture suggest. It was trained on 64x64 to 256x256.",
+            inputs=[
+                io.Model.Input("model", tooltip="A GLIDE upsampler."),
+                io.Clip.Input(
+                    "clip",
+                    tooltip="The CLIP of the same GlideLoader. The prompt is encoded again with it: base and upsampler "
+                    "have text transformers of their own.",
+                ),
+                io.Conditioning.Input("positive", tooltip="The prompt; the one made for the base model will do."),
+                *sampling_inputs(UPSAMPLING),
+                io.Float.Input(
+                    "upsample_temp",
+                    default=UPSAMPLING.temperature,
+                    min=0.0,
+                    max=2.0,
+                    step=0.001,
+                    round=0.0001,
+                    tooltip="Strength of the noise it starts from. Slightly below 1 (0.997) is cleaner, 1 has more "
+                    "texture, much less turns blurry.",
+                ),
+                io.Latent.Input("latent", optional=True, tooltip="The picture to enlarge, as GlideSampler gives it."),
+                io.Image.Input("image", optional=True, tooltip="Or the picture to enlarge as an image."),
+                io.Conditioning.Input(
+                    "negative", optional=True, tooltip="What to move away from; used where guidance_scale is not 1."
+                ),
+            ],
+            outputs=[
+                io.Latent.Output(tooltip="The enlarged picture as a latent."),
+                io.Image.Output(tooltip="The enlarged picture, 4 times the size."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, steps):
+        return steps_error(steps)
+
+    @classmethod
+    def execute(
+        cls, model, clip, positive, seed, steps, sampler, guidance_scale, eta, upsample_temp,
+        latent=None, image=None, negative=None,
+    ) -> io.NodeOutput:  # fmt: skip
+        with named("GlideUpsampler"):
+            sampling.require(model, "upsample")
+            low_res = _picture(latent, image)
+            options = dataclasses.replace(
+                UPSAMPLING,
+                respacing=steps,
+                sampler=sampler,
+                guidance_scale=guidance_scale,
+                eta=eta,
+                temperature=upsample_temp,
+            )
+            positive, negative = (
+                part and conditioning.with_low_res(conditioning.encode_again(clip, part), low_res)
+                for part in (positive, negative)
+            )
+            batch, _, height, width = low_res.shape
+            canvas = {"samples": sampling.empty((batch, 3, SCALE * height, SCALE * width))}
+            enlarged = sampling.run(model, positive, negative, canvas, options, seed)
+        return io.NodeOutput(enlarged, sampling.to_image(enlarged["samples"]))
+
+
+def _picture(latent, image):
+    """[B, 3, h, w] in -1..1 from the one of the two that is connected."""
+    if (latent is None) == (image is None):
+        raise ValueError("connect either latent or image, the picture to enlarge")
+    picture = sampling.from_image(image) if latent is None else latent["samples"]
+    if picture.shape[1] != 3:
+        raise ValueError(
+            f"latent has {picture.shape[1]} channels, but GLIDE's are pictures with 3: "
+            "decode it with its own VAE and connect it as image"
+        )
+    if picture.isnan().any():
+        raise ValueError("the picture to enlarge has NaN pixels: look at the node it comes from")
+    return picture
