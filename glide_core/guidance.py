@@ -60,28 +60,26 @@ class Denoiser:
     variance: Variance = field(default_factory=Variance)
 
     def __post_init__(self):
-        text = [self.cond] if self.guidance_scale == 1 else [self.cond, self.uncond]
+        text = [self.cond] if self.guidance_scale == 1 else [self.uncond, self.cond]
         self._text = [torch.cat(parts) for parts in zip(*text)]
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W]."""
-        batch = x.shape[0]
-        eps = self._eps(x, sigma)
-        if self.guidance_scale != 1:
-            eps = guide(eps[:batch], eps[batch:], self.guidance_scale)
-        return self._bounded(self._pinned(x - sigma.view(-1, 1, 1, 1) * eps))
+        # Guiding x_start is guiding eps, and rounds as ComfyUI does: both paint the same picture.
+        *uncond, cond = (x - sigma.view(-1, 1, 1, 1) * eps for eps in self._eps(x, sigma))
+        x_start = guide(cond, *uncond, self.guidance_scale) if uncond else cond
+        return self._pinned(self._bounded(x_start))
 
-    def _eps(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """One call of the U-Net for both halves -> eps [B or 2B, 3, H, W]."""
+    def _eps(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+        """One call of the U-Net -> eps [B, 3, H, W] of each half, the conditional one last."""
         scaled = x / (1 + sigma.view(-1, 1, 1, 1) ** 2).sqrt()
         halves = len(self._text[0]) // x.shape[0]
         unet = self.model.unet
-        inputs = unet_input(self.model.config, scaled, **self.conditions).repeat(halves, 1, 1, 1)
-        inputs = inputs.to(unet.dtype, memory_format=torch.channels_last)
+        inputs = unet_input(self.model.config, scaled, **self.conditions).to(unet.dtype).repeat(halves, 1, 1, 1)
         out = unet(inputs, self.schedule.timestep(sigma).repeat(halves), *self._text).to(x)
         eps, variance = out.chunk(2, dim=1)
-        self.variance.put(variance[: x.shape[0]])
-        return eps
+        self.variance.put(variance[-x.shape[0] :])
+        return eps.chunk(halves)
 
     def _pinned(self, x_start: Tensor) -> Tensor:
         mask = self.conditions.get("inpaint_mask")

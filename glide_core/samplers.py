@@ -9,7 +9,8 @@ disable, **options) -> x`` with
     callback: called once per step with a dict of i, x, sigma, sigma_hat and denoised; raise from it to stop;
     disable: accepted for ComfyUI, which passes it to hide k-diffusion's progress bar.
 
-DDPM's and DDIM's formulas are written for x_vp = x * sqrt(alphas_cumprod), alphas_cumprod = 1 / (1 + sigma^2).
+DDPM's and DDIM's formulas are the papers', of x_vp = x / sqrt(1 + sigma^2) and alphas_cumprod = 1 / (1 + sigma^2),
+written for x and sigma.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class StepNoise:
 
 
 def _generator(seed: int) -> torch.Generator:
+    """Of a 64-bit seed, which wraps; torch's CPU generator tells seeds apart by their low 32 bits."""
     return torch.Generator().manual_seed(seed % 2**64)
 
 
@@ -57,9 +59,9 @@ class Variance:
         self.value = value
 
     def take(self, x: Tensor) -> Tensor | None:
-        """The variance of the model call just made, or None if that left none that fits x."""
+        """The variance of the model call just made, like x, or None if that left none that fits x."""
         value, self.value = self.value, None
-        return value if value is not None and value.shape == x.shape else None
+        return value.to(x) if value is not None and value.shape == x.shape else None
 
 
 def _step_noise(noise: Noise | None, extra_args: dict, x: Tensor) -> Noise:
@@ -69,6 +71,12 @@ def _step_noise(noise: Noise | None, extra_args: dict, x: Tensor) -> Noise:
 def _report(callback, i: int, x: Tensor, sigma: Tensor, denoised: Tensor) -> None:
     if callback is not None:
         callback({"i": i, "x": x, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
+
+
+def _steps(sigmas: Tensor) -> enumerate[tuple[float, float]]:
+    """i, (sigma, next sigma) of each step, as numbers: a look at a GPU's tensor in each step would wait for the GPU."""
+    values = sigmas.tolist()
+    return enumerate(zip(values, values[1:]))
 
 
 @torch.no_grad()
@@ -82,22 +90,24 @@ def sample_ddpm(model, x, sigmas, extra_args=None, callback=None, disable=None, 
     extra_args = extra_args or {}
     noise = _step_noise(noise, extra_args, x)
     ones = x.new_ones(x.shape[0])
-    alphas_cumprod = [1 / (1 + float(sigma) ** 2) for sigma in sigmas]
-    for i, (abar, abar_prev) in enumerate(zip(alphas_cumprod, alphas_cumprod[1:])):
+    for i, (sigma, sigma_next) in _steps(sigmas):
         denoised = model(x, sigmas[i] * ones, **extra_args)
         _report(callback, i, x, sigmas[i], denoised)
-        beta = 1 - abar / abar_prev
-        mean = (beta * math.sqrt(abar_prev) * denoised + (1 - abar_prev) * math.sqrt(1 - beta) * math.sqrt(abar) * x) / (
-            1 - abar
-        )
-        x = mean / math.sqrt(abar_prev)
-        if abar_prev < 1:
-            min_log = math.log(beta * (1 - abar_prev) / (1 - abar))
-            fraction = variance.take(x) if variance is not None else None
-            frac = 0.0 if fraction is None else (fraction.to(x) + 1) / 2
-            log_variance = torch.as_tensor(frac * math.log(beta) + (1 - frac) * min_log)
-            x = x + (0.5 * log_variance).exp().to(x) * noise(x) / math.sqrt(abar_prev)
+        learned = variance.take(x) if variance is not None else None
+        x = denoised + (sigma_next / sigma) ** 2 * (x - denoised)
+        posterior = (sigma**2 - sigma_next**2) * (sigma_next / sigma) ** 2
+        if posterior > 0:
+            beta = (sigma**2 - sigma_next**2) * (1 + sigma_next**2) / (1 + sigma**2)
+            x = x + _std(posterior, beta, learned) * noise(x)
     return x
+
+
+def _std(posterior: float, beta: float, learned: Tensor | None) -> Tensor | float:
+    """Of the noise to add: the learned variance goes from the posterior's at -1 to beta at 1, in the logarithm."""
+    if learned is None:
+        return math.sqrt(posterior)
+    fraction = (learned + 1) / 2
+    return (0.5 * (fraction * math.log(beta) + (1 - fraction) * math.log(posterior))).exp()
 
 
 @torch.no_grad()
@@ -106,15 +116,13 @@ def sample_ddim(model, x, sigmas, extra_args=None, callback=None, disable=None, 
     extra_args = extra_args or {}
     noise = _step_noise(noise, extra_args, x)
     ones = x.new_ones(x.shape[0])
-    alphas_cumprod = [1 / (1 + float(sigma) ** 2) for sigma in sigmas]
-    for i, (abar, abar_prev) in enumerate(zip(alphas_cumprod, alphas_cumprod[1:])):
+    for i, (sigma, sigma_next) in _steps(sigmas):
         denoised = model(x, sigmas[i] * ones, **extra_args)
         _report(callback, i, x, sigmas[i], denoised)
-        std = eta * math.sqrt((1 - abar_prev) / (1 - abar)) * math.sqrt(1 - abar / abar_prev)
-        eps = (x - denoised) / sigmas[i]
-        x = denoised + math.sqrt((1 - abar_prev - std**2) / abar_prev) * eps
+        std = eta * math.sqrt(sigma**2 - sigma_next**2) * sigma_next / sigma
+        x = denoised + math.sqrt(sigma_next**2 - std**2) / sigma * (x - denoised)
         if std > 0:
-            x = x + std / math.sqrt(abar_prev) * noise(x)
+            x = x + std * noise(x)
     return x
 
 
@@ -123,43 +131,35 @@ def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None)
     """Euler's method on the probability-flow ODE (Karras 2022, alg. 1); the same steps as DDIM with eta 0."""
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
-    for i in range(len(sigmas) - 1):
+    for i, (sigma, sigma_next) in _steps(sigmas):
         denoised = model(x, sigmas[i] * ones, **extra_args)
         _report(callback, i, x, sigmas[i], denoised)
-        x = x + (x - denoised) / sigmas[i] * (sigmas[i + 1] - sigmas[i])
+        x = denoised + sigma_next / sigma * (x - denoised)
     return x
 
 
 @torch.no_grad()
 def sample_plms(model, x, sigmas, extra_args=None, callback=None, disable=None):
-    """Pseudo linear multistep (Liu 2022, eq. 9 to 13): Adams-Bashforth up to order 4 on eps, started by one
-    improved Euler step, which calls the model twice."""
+    """Pseudo linear multistep (Liu 2022, eq. 12): Adams-Bashforth on eps, of an order that grows from 1 to 4.
+
+    It starts with an Euler step: the paper's improved one multiplies errors of eps by the base's first sigma, 20291.
+    """
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
     history: list[Tensor] = []
-
-    def eps_at(x, sigma):
-        denoised = model(x, sigma * ones, **extra_args)
-        return (x - denoised) / sigma, denoised
-
-    for i in range(len(sigmas) - 1):
-        eps, denoised = eps_at(x, sigmas[i])
+    for i, (sigma, sigma_next) in _steps(sigmas):
+        denoised = model(x, sigmas[i] * ones, **extra_args)
         _report(callback, i, x, sigmas[i], denoised)
-        step = sigmas[i + 1] - sigmas[i]
-        if not history and sigmas[i + 1] > 0:
-            slope = (eps + eps_at(x + eps * step, sigmas[i + 1])[0]) / 2
-        elif not history or sigmas[i + 1] == 0:
-            slope = eps  # a step to a clean picture is the model's x_start
-        else:
-            slope = _adams_bashforth([eps, *reversed(history)])
-        history = [*history[-2:], eps]
-        x = x + slope * step
+        if sigma_next == 0:
+            return denoised
+        history = [(x - denoised) / sigma, *history[:3]]
+        x = x + (sigma_next - sigma) * _adams_bashforth(history)
     return x
 
 
 def _adams_bashforth(eps: list[Tensor]) -> Tensor:
-    """eps, newest first, 2 to 4 of them."""
-    weights = {2: (3, -1), 3: (23, -16, 5), 4: (55, -59, 37, -9)}[len(eps)]
+    """eps, newest first, up to 4 of them."""
+    weights = {1: (1,), 2: (3, -1), 3: (23, -16, 5), 4: (55, -59, 37, -9)}[len(eps)]
     return sum(w * e for w, e in zip(weights, eps)) / sum(weights)
 
 
@@ -168,18 +168,15 @@ def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=No
     """DPM-Solver++(2M) (Lu 2022, alg. 2): multistep on x_start in log-SNR, with a first-order last step."""
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
-    previous = last_h = None
-    for i in range(len(sigmas) - 1):
+    previous, last_h = None, 0.0
+    for i, (sigma, sigma_next) in _steps(sigmas):
         denoised = model(x, sigmas[i] * ones, **extra_args)
         _report(callback, i, x, sigmas[i], denoised)
-        if sigmas[i + 1] == 0:
+        if sigma_next == 0:
             return denoised
-        h = (sigmas[i] / sigmas[i + 1]).log()  # log-SNR / 2 is -log sigma
-        data = denoised
-        if previous is not None:
-            r = last_h / h
-            data = (1 + 1 / (2 * r)) * denoised - 1 / (2 * r) * previous
-        x = sigmas[i + 1] / sigmas[i] * x - torch.expm1(-h) * data
+        h = math.log(sigma / sigma_next)  # log-SNR / 2 is -log sigma
+        data = denoised + h / (2 * last_h) * (denoised - previous) if last_h else denoised
+        x = data + sigma_next / sigma * (x - data)
         previous, last_h = denoised, h
     return x
 

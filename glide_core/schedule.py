@@ -42,23 +42,34 @@ class NoiseSchedule:
 
     def timestep(self, sigma: Tensor) -> Tensor:
         """sigmas -> timesteps (float32, fractional between the trained ones: linear in log sigma)."""
-        log_sigma = sigma.detach().double().cpu().log().numpy()
+        log_sigma = sigma.detach().cpu().double().log().numpy()  # Apple's GPUs have no float64
         t = np.interp(log_sigma, self._log_sigmas, np.arange(NUM_TIMESTEPS, dtype=np.float64))
-        return torch.from_numpy(np.asarray(t)).to(sigma.device, torch.float32)
+        return torch.from_numpy(np.asarray(t, dtype=np.float32)).to(sigma.device)
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Inverse of ``timestep``: (fractional) timesteps -> sigmas, float32."""
-        log_sigma = np.interp(timestep.detach().double().cpu().numpy(), np.arange(NUM_TIMESTEPS), self._log_sigmas)
-        return torch.from_numpy(np.exp(log_sigma)).to(timestep.device, torch.float32)
+        log_sigma = np.interp(timestep.detach().cpu().double().numpy(), np.arange(NUM_TIMESTEPS), self._log_sigmas)
+        return torch.from_numpy(np.asarray(np.exp(log_sigma), dtype=np.float32)).to(timestep.device)
 
     def respaced_betas(self, timesteps: list[int]) -> np.ndarray:
         """Betas of the diffusion process that keeps only these (ascending) timesteps."""
         bar = self.alphas_cumprod[timesteps]
         return 1 - bar / np.concatenate([[1.0], bar[:-1]])
 
-    def respaced_sigmas(self, respacing: str | int) -> Tensor:
-        """The sigmas a sampler walks: descending, float32 [steps + 1], the last one 0."""
-        sigmas = self.sigmas[respace(respacing)][::-1]
+    def respaced_sigmas(self, respacing: str | int, denoise: float = 1.0) -> Tensor:
+        """The sigmas a sampler walks: descending, float32 [steps + 1], the last one 0.
+
+        Args:
+            denoise: part (0..1] of the process to walk; below 1 only timesteps under 1000 * denoise are kept.
+        Raises:
+            ValueError: the respacing or denoise is wrong, or nothing is left to walk.
+        """
+        if not 0 < denoise <= 1:
+            raise ValueError(f"denoise is {denoise}: give a number above 0 and up to 1")
+        kept = [t for t in respace(respacing) if t < NUM_TIMESTEPS * denoise]
+        if not kept:
+            raise ValueError(f"denoise {denoise} leaves no step of respacing {respacing!r}: raise one of them")
+        sigmas = self.sigmas[kept][::-1]
         return torch.tensor([*sigmas, 0.0], dtype=torch.float32)
 
 
@@ -102,7 +113,7 @@ def _spread(start: int, stride: float, count: int) -> list[int]:
 
 
 def _strided(count: int) -> list[int]:
-    for stride in range(1, NUM_TIMESTEPS + 1):
+    for stride in range(1, NUM_TIMESTEPS):
         steps = range(0, NUM_TIMESTEPS, stride)
         if len(steps) == count:
             return list(steps)
