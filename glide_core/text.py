@@ -1,4 +1,4 @@
-"""GLIDE's text transformer (paper section 4): every token attends to every other; pads have an embedding of their own."""
+"""GLIDE's text transformer (paper section 4): tokens attend to all others; pads have an embedding of their own."""
 
 from __future__ import annotations
 

@@ -47,13 +47,13 @@ class ResBlock(nn.Module):
         self.resample = resample
         self.in_layers = nn.Sequential(
             operations.GroupNorm(groups, channels, **factory),
-            nn.SiLU(),
+            nn.SiLU(inplace=True),
             operations.Conv2d(channels, out_channels, 3, padding=1, **factory),
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), operations.Linear(emb_channels, 2 * out_channels, **factory))
         self.out_layers = nn.Sequential(
             operations.GroupNorm(groups, out_channels, **factory),
-            nn.SiLU(),
+            nn.SiLU(inplace=True),
             nn.Identity(),  # the reference's dropout: keeps the convolution at index 3
             operations.Conv2d(out_channels, out_channels, 3, padding=1, **factory),
         )
@@ -98,7 +98,8 @@ class AttentionBlock(nn.Module):
         q, k, v = self._split(self.qkv(self.norm(x).flatten(2)), 3)
         text_k, text_v = self._split(self.encoder_kv(context), 2)
         k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
-        h = self.attention(q, k, v, self.heads, skip_reshape=True)
+        # Fused attention needs the channels of a head side by side; torch falls back to a slow one where they are not.
+        h = self.attention(q.contiguous(), k, v, self.heads, skip_reshape=True)
         return x + self.proj_out(h.transpose(1, 2)).view_as(x)
 
 
@@ -174,7 +175,7 @@ class UNet(nn.Module):
                 self.output_blocks.append(Block(*layers))
         self.out = nn.Sequential(
             operations.GroupNorm(groups, channels, **layer_factory),
-            nn.SiLU(),
+            nn.SiLU(inplace=True),
             operations.Conv2d(channels, 6, 3, padding=1, **layer_factory),
         )
 
@@ -191,7 +192,7 @@ class UNet(nn.Module):
         """
         emb = self.time_embed(timestep_embedding(timesteps, self.config.num_channels).to(x.dtype)) + y
         context = context.transpose(1, 2)
-        h, skips = x, []
+        h, skips = x.contiguous(memory_format=torch.channels_last), []
         for block in self.input_blocks:
             h = block(h, emb, context)
             skips.append(h)
