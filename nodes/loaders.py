@@ -37,7 +37,7 @@ class GlideLoader(io.ComfyNode):
             ],
             outputs=[
                 io.Model.Output(tooltip="The U-Net, for GlideSampler, GlideUpsampler, KSampler and the like."),
-                io.Clip.Output(tooltip="The text transformer of this checkpoint, for GlideTextEncode or CLIPTextEncode."),
+                io.Clip.Output(tooltip="This checkpoint's text transformer, for GlideTextEncode or CLIPTextEncode."),
                 io.Vae.Output(tooltip="GLIDE's latents are pixels: this VAE only converts ranges, without any loss."),
             ],
         )

@@ -41,8 +41,8 @@ def sampling_inputs(defaults: Sampling) -> list[io.Input]:
             min=0.0,
             max=30.0,
             step=0.1,
-            tooltip="How closely to follow the prompt. 1 is loose, varied and twice as fast; 3 to 5 is close; much more "
-            "gives harsh colours.",
+            tooltip="How closely to follow the prompt. 1 is loose, varied and twice as fast; 3 to 5 is close; much "
+            "more gives harsh colours.",
         ),
         io.Float.Input(
             "eta",
@@ -140,8 +140,9 @@ class GlideSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, positive, latent, seed, steps, sampler, guidance_scale, eta, dynamic_threshold, denoise, negative=None
-    ) -> io.NodeOutput:
+        cls, model, positive, latent, seed, steps, sampler, guidance_scale, eta, dynamic_threshold, denoise,
+        negative=None,
+    ) -> io.NodeOutput:  # fmt: skip
         with named("GlideSampler"):
             sampling.require(model, "base")
             options = Sampling(steps, sampler, guidance_scale, eta, dynamic_threshold or None)

@@ -19,8 +19,8 @@ class GlideUpsampler(io.ComfyNode):
             node_id="GlideUpsampler",
             display_name="GLIDE Upsampler",
             category="GLIDE",
-            description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt and "
-            "the small picture suggest. It was trained on 64x64 to 256x256.",
+            description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt "
+            "and the small picture suggest. It was trained on 64x64 to 256x256.",
             inputs=[
                 io.Model.Input("model", tooltip="A GLIDE upsampler."),
                 io.Clip.Input(

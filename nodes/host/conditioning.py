@@ -71,8 +71,8 @@ def encode_again(clip, conditioning: list) -> list:
             raise ValueError("positive or negative is a CONDITIONING of another model family: use GlideTextEncode")
         if options[VOCABULARY] != vocab_size:
             raise ValueError(
-                f"the prompt was encoded with a vocabulary of {options[VOCABULARY]} tokens, but the upsampler's CLIP has "
-                f"{vocab_size}: encode it again with the upsampler's CLIP and GlideTextEncode"
+                f"the prompt was encoded with a vocabulary of {options[VOCABULARY]} tokens, but the upsampler's CLIP "
+                f"has {vocab_size}: encode it again with the upsampler's CLIP and GlideTextEncode"
             )
         added = {"pooled_output", ENCODER, TOKENS, VOCABULARY, UNCOND}
         kept = {key: value for key, value in options.items() if key not in added}

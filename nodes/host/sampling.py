@@ -1,4 +1,4 @@
-"""Sampling through the host: its guidance, progress bar, preview, cancel and memory management; our samplers and noise."""
+"""Sampling through the host: its guidance, progress, preview, cancel and memory management; our samplers and noise."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class Browser:
         self.page.evaluate(LOAD, workflow)
 
     def nodes(self):
-        """Every node of the open graph: id (as text: frontends differ), type, known (the server has it), widgets {name: value}."""
+        """Nodes of the open graph: id (text: frontends differ), type, known (to the server), widgets {name: value}."""
         return self.page.evaluate(NODES)
 
     def prompt(self):

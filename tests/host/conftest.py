@@ -1,4 +1,5 @@
 import pytest
+
 from browser import Browser, missing_browser
 from hosts import HOSTS, Host, find_checkouts, version
 

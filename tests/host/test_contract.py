@@ -1,6 +1,7 @@
 """What a user's ComfyUI sees of the pack, whatever is inside it."""
 
 import pytest
+
 from hosts import PACK
 
 NODES = ("GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler")

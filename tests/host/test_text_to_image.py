@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hosts import HostError
 from PIL import Image
 
 from glide_core import cli
+from hosts import HostError
 
 GRAPHS = Path(__file__).parents[1] / "data" / "graphs"
 SAMPLER, UPSAMPLER = "5", "6"
@@ -36,7 +36,7 @@ def test_the_graph_paints_what_the_command_line_does(host, tmp_path, sampler):
     nodes = graph(**{SAMPLER: {"steps": "20", "sampler": sampler}, UPSAMPLER: {"steps": "10"}})
     (picture,) = pictures(host, nodes)
     prompt, out = nodes["3"]["inputs"]["text"], tmp_path / "out.png"
-    arguments = f"--checkpoint tiny --seed 0 --steps 20 --upsample-steps 10 --sampler {sampler} --dtype fp32 --device cpu"
+    arguments = f"--seed 0 --steps 20 --upsample-steps 10 --sampler {sampler} --dtype fp32 --device cpu"
     assert cli.main(["generate", prompt, "-o", str(out), *arguments.split()]) in (0, None)
     expected = np.asarray(Image.open(out)).astype(int)
     assert picture.shape == expected.shape == (256, 256, 3)
