@@ -16,6 +16,7 @@ from torch import Tensor
 
 MARGIN = 12
 CAPTION_SIZE, LINE_HEIGHT = 15, 19
+MIN_COLUMN = 120
 
 
 def read(path: str | Path) -> Tensor:
@@ -57,9 +58,10 @@ def write_sheet(path: Path, pictures: Sequence[Path], captions: Sequence[str], c
     images = [Image.open(picture) for picture in pictures]
     width, height = images[0].size
     font = ImageFont.load_default(CAPTION_SIZE)
-    texts = [_wrap(caption, font, width) for caption in captions]
+    column = max(width, MIN_COLUMN)
+    texts = [_wrap(caption, font, column) for caption in captions]
     lines = 1 + max(text.count("\n") for text in texts)
-    cell_width, cell_height = width + MARGIN, height + lines * LINE_HEIGHT + 2 * MARGIN
+    cell_width, cell_height = column + MARGIN, height + lines * LINE_HEIGHT + 2 * MARGIN
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     sheet = Image.new("RGB", (columns * cell_width + MARGIN, rows * cell_height + MARGIN), "white")
