@@ -9,8 +9,10 @@ INSTALLED := .venv/.installed
 
 .PHONY: demo test comfyui clean
 
+# The tiny models' colours are best with these steps and ddpm in both stages: glide_core/assets/tiny/README.md.
 demo: $(INSTALLED)
-	.venv/bin/glide generate --prompts demo/prompts.txt -o output --sheet output/sheet.png --batch 4
+	.venv/bin/glide generate --prompts demo/prompts.txt -o output --sheet output/sheet.png --batch 4 \
+		--steps 10,10,10,10,20 --upsample-steps 27 --upsample-sampler ddpm
 	@echo "Look at output/sheet.png, and at the single pictures beside it."
 
 test: $(INSTALLED)
