@@ -70,14 +70,13 @@ class GivenNoise:
 
 @torch.no_grad()
 def test_ddpm_run(monkeypatch):
-    """Eight steps of guided DDPM. In float64: float32 rounds differences at the first sigma, 20291, by 1e-3."""
+    """Eight steps of guided DDPM from timestep 500: from 999, sigma 20291, float32 differences grow too large."""
     scale, shape = 3.0, (1, 3, 64, 64)
-    ours = golden.model(golden.small_config("base"), torch.float64)
-    theirs = reference_model(reference, ours.config).double()
+    ours = golden.model(golden.small_config("base"))
+    theirs = reference_model(reference, ours.config)
     theirs.load_state_dict(ours.state_dict())
-    theirs.dtype = torch.float64
     tokens, mask = golden.tokens(PROMPTS)
-    x = seeded_noise(shape, 0).double()
+    x = seeded_noise(shape, 0)
     noise = StepNoise(0, 1)
     noises = [noise(x) for _ in range(8)]
 
@@ -86,15 +85,16 @@ def test_ddpm_run(monkeypatch):
         cond, uncond = eps.chunk(2)
         return torch.cat([uncond + scale * (cond - uncond), variance[:1]], dim=1)
 
-    diffusion = reference.create_gaussian_diffusion(1000, ours.config.noise_schedule, "8")
+    text = {"tokens": tokens, "mask": mask}
+    diffusion = reference.create_gaussian_diffusion(1000, ours.config.noise_schedule, "7,1")
     monkeypatch.setattr(torch, "randn_like", GivenNoise(noises))
-    expected = diffusion.p_sample_loop(guided, shape, noise=x, model_kwargs={"tokens": tokens, "mask": mask})
+    expected = diffusion.p_sample_loop(guided, shape, noise=x, device="cpu", model_kwargs=text)
 
     texts = ours.text(tokens, mask)
     cond, uncond = (Encoded(*(part[i : i + 1] for part in texts)) for i in (0, 1))
     schedule = NoiseSchedule(ours.config.noise_schedule)
-    sigmas = schedule.respaced_sigmas(8)
+    sigmas = schedule.respaced_sigmas("7,1")
     denoiser = Denoiser(ours, schedule, cond, uncond, scale)
     start = x * (1 + sigmas[0] ** 2).sqrt()
     actual = sample_ddpm(denoiser, start, sigmas, noise=GivenNoise(noises), variance=denoiser.variance)
-    close(actual, expected, 2e-3)
+    close(actual, expected, 1e-4)
