@@ -134,5 +134,5 @@ def test_glide_train_on_a_folder(tmp_path):
     train.run(parser.parse_args([*common, "--steps", "2"]))
     train.run(parser.parse_args([*common, "--steps", "3", "--resume"]))
     assert torch.load(out / "state.pt", weights_only=True)["step"] == 3
-    with pytest.raises(ValueError, match="multiple of 8"):
+    with pytest.raises(ValueError, match="not a multiple of 8"):
         train.run(parser.parse_args([*common[:4], "--resolution", "20"]))

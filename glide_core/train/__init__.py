@@ -24,7 +24,7 @@ MODELS = {name: config for name, config in MODELS.items() if not config.inpaint}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``glide train``."""
     add = parser.add_argument
-    add("--data", default="scenes", help="'scenes' (drawn by program) or a folder of images with same-named .txt captions")
+    add("--data", default="scenes", help="'scenes' (drawn by program) or a folder of images with .txt captions")
     add("--scenes", type=int, default=60000, help="how many scenes to draw ahead (default: %(default)s)")
     add("--model", choices=MODELS, default="tiny-base")
     add("--out", type=Path, required=True, help="folder for the training state and the model")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--steps", type=int, nargs="+", default=[3000], help="updates of each phase (default: %(default)s)")
     add("--batch", type=int, nargs="+", default=[32], help="pictures per update in each phase (default: %(default)s)")
     add("--minutes", type=float, default=Options.minutes, help="stop and save after this time")
-    add("--save-every", type=float, default=Options.save_every, help="minutes between checkpoints (default: %(default)s)")
+    add("--save-every", type=float, default=Options.save_every, help="minutes between checkpoints (%(default)s)")
     add("--optimizer", choices=("adamw", "muon"), help="default: muon for a new tiny model, else adamw")
     add("--lr", type=float, help="default: 1.5e-3 for muon, 1e-4 for adamw")
     add("--decay", type=float, default=Options.decay, help="last part of all steps over which the rate falls to zero")
@@ -97,7 +97,7 @@ def _options(args: argparse.Namespace, config: ModelConfig, device: torch.device
         raise ValueError("--resolution, --steps and --batch: give one value, or one for every phase")
     for side in resolutions:
         if side % config.size_multiple or side > config.image_size:
-            raise ValueError(f"--resolution {side}: must be a multiple of {config.size_multiple} up to {config.image_size}")
+            raise ValueError(f"--resolution {side}: not a multiple of {config.size_multiple} up to {config.image_size}")
     optimizer = args.optimizer or ("muon" if args.model.startswith("tiny") and not args.init else "adamw")
     return Options(
         phases=tuple(Phase(*values) for values in zip(*lists)),
