@@ -41,8 +41,9 @@ class StepNoise:
 
 
 def _generator(seed: int) -> torch.Generator:
-    """Of a 64-bit seed, which wraps; torch's CPU generator tells seeds apart by their low 32 bits."""
-    return torch.Generator().manual_seed(seed % 2**64)
+    """Of a 64-bit seed, which wraps. torch's CPU generator reads 32 bits alone, so the high half is mixed into them."""
+    seed %= 2**64
+    return torch.Generator().manual_seed((seed + (seed >> 32) * 0x9E3779B1) % 2**32)
 
 
 class Variance:

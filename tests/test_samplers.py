@@ -220,7 +220,8 @@ def test_seeds_have_64_bits_and_wrap():
     assert seeded_noise(SHAPE, last)[1:].equal(seeded_noise(SHAPE, 0)[:1])
     x = torch.zeros(SHAPE)
     assert StepNoise(last, 2)(x)[1:].equal(StepNoise(0, 2)(x)[:1])
-    assert not seeded_noise(SHAPE, last).equal(seeded_noise(SHAPE, last - 1))
+    for other in (last - 1, last - 2**32):
+        assert not seeded_noise(SHAPE, last).equal(seeded_noise(SHAPE, other))
 
 
 def test_step_noise_defaults_to_the_seed_that_comfyui_passes():

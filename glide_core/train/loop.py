@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from .. import checkpoints
 from ..model import Text2Im
+from ..schedule import NoiseSchedule
 from ..tokenizer import Tokenizer
 from ..unet import AttentionBlock, ResBlock
 from .loss import DiffusionLoss, prepare
@@ -105,7 +106,7 @@ class Trainer:
         self.ema = AveragedModel(model, multi_avg_fn=warmed_up_ema(options.ema))
         self.optimizer = Optimizer(model, options.lr, muon=options.muon)
         self.device = next(model.parameters()).device
-        self.loss = DiffusionLoss(model.config, self.device)
+        self.loss = DiffusionLoss(NoiseSchedule(model.config.noise_schedule), self.device)
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         self.step = 0

@@ -12,19 +12,18 @@ from ..model import Text2Im, quantize
 from ..schedule import NUM_TIMESTEPS, NoiseSchedule
 
 MAX_SNR = 5.0  # Min-SNR (Hang 2023): clean pictures teach little, so their weight ends here
-MAX_WEIGHT = 100.0  # times growth: the last timesteps' eps has no more precision to give in bf16
+MAX_WEIGHT = 500.0  # the last timesteps' eps has no more precision to give in bf16
 
 
-def timestep_weights(schedule: NoiseSchedule, low_res: bool) -> Tensor:
+def timestep_weights(schedule: NoiseSchedule) -> Tensor:
     """Weight [1000] of the squared eps error at each timestep.
 
     1 / alphas_cumprod would weigh the error of x_start; towards pure noise, where only the caption tells what the
-    picture is, it grows slower, but it must grow, or backgrounds come out in wrong colours. An upsampler can tell
-    colours from its low_res even there, so its weight grows further.
+    picture is, it grows slower, but it must grow, or backgrounds come out in wrong colours.
     """
-    bar, growth = schedule.alphas_cumprod, 20 if low_res else 5
-    weights = np.minimum(1 / bar, growth / np.sqrt(bar)) * np.minimum(1, MAX_SNR * (1 - bar) / bar)
-    return torch.from_numpy(np.minimum(weights, MAX_WEIGHT * growth)).float()
+    bar = schedule.alphas_cumprod
+    weights = np.minimum(1 / bar, 5 / np.sqrt(bar)) * np.minimum(1, MAX_SNR * (1 - bar) / bar)
+    return torch.from_numpy(np.minimum(weights, MAX_WEIGHT)).float()
 
 
 class DiffusionLoss:
@@ -33,15 +32,14 @@ class DiffusionLoss:
     The variance channels stay zero: the middle between the smallest and the largest useful variance.
     """
 
-    def __init__(self, config: ModelConfig, device: torch.device):
-        schedule = NoiseSchedule(config.noise_schedule)
+    def __init__(self, schedule: NoiseSchedule, device: torch.device):
         self.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
-        self.weights = timestep_weights(schedule, config.low_res).to(device)
+        self.weights = timestep_weights(schedule).to(device)
 
     def __call__(
         self, model: Text2Im, images: Tensor, tokens: Tensor, mask: Tensor, generator: torch.Generator, **conditions
     ) -> Tensor:
-        """images: [B, 3, H, W] in -1..1; generator: on the CPU, for timesteps and noise; others: see ``Text2Im``."""
+        """images: [B, 3, H, W] in -1..1; generator: the CPU's, for timesteps and noise; others: see ``Text2Im``."""
         t = stratified_timesteps(len(images), generator).to(images.device)
         noise = torch.randn(images.shape, generator=generator).to(images)
         bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
