@@ -9,10 +9,10 @@ INSTALLED := .venv/.installed
 
 .PHONY: demo test comfyui clean
 
-# The tiny models' colours are best with these steps and ddpm in both stages: glide_core/assets/tiny/README.md.
+# These steps suit the tiny base: glide_core/assets/tiny/README.md.
 demo: $(INSTALLED)
 	.venv/bin/glide generate --prompts demo/prompts.txt -o output --sheet output/sheet.png --batch 4 \
-		--steps 10,10,10,10,20 --upsample-steps 27 --upsample-sampler ddpm
+		--steps 10,10,10,10,20
 	@echo "Look at output/sheet.png, and at the single pictures beside it."
 
 test: $(INSTALLED)

@@ -91,6 +91,7 @@ TINY_UPSAMPLE = dataclasses.replace(
     TINY_BASE,
     image_size=256,
     num_channels=16,
+    norm_groups=2,  # of 8 channels and more: smaller groups normalise flat colours away
     channel_mult=(1, 1, 2, 2, 4, 4),
     noise_schedule="linear",
     low_res=True,
