@@ -150,3 +150,13 @@ def test_the_upsampler_needs_one_picture(host):
     nodes = quick()
     del nodes[UPSAMPLER]["inputs"]["latent"]
     assert "connect either latent or image" in failure(host, nodes)
+
+
+def test_a_run_can_be_cancelled_and_the_next_one_works(host):
+    def cancel(kind, data):
+        if kind == "progress":
+            host.interrupt()
+
+    with pytest.raises(HostError, match="interrupted"):
+        host.watch(quick(**{SAMPLER: {"steps": "1000", "seed": 3}}), cancel)
+    assert len(pictures(host, quick())) == 1
