@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 
-import torch
 from torch import Tensor
 
 ENCODER, TOKENS, VOCABULARY, UNCOND, LOW_RES = (
@@ -86,8 +85,3 @@ def check_all(name: str, conditioning: list, model, batch: int) -> None:
         check(options, model.encoder, model.config.kind)
         if cond.shape[0] not in (1, batch):
             raise ValueError(f"{name} holds {cond.shape[0]} prompts for {batch} pictures: give 1, or one per picture")
-
-
-def stack(rows: list[list[tuple[int, float]]]) -> Tensor:
-    """The host's (id, weight) rows -> ids [B, N]."""
-    return torch.tensor([[pair[0] for pair in row] for row in rows])

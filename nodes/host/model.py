@@ -75,9 +75,6 @@ class GlideConfig(comfy.supported_models_base.BASE):
         if config.noise_schedule == "linear":  # what the stock ModelSamplingDiscrete node starts from
             self.sampling_settings = {"beta_schedule": "sqrt_linear", "linear_start": 1e-4, "linear_end": 2e-2}
 
-    def inpaint_model(self) -> bool:
-        return False  # the host's inpainting inputs have another channel order
-
     def get_model(self, state_dict, prefix="", device=None):
         return GlideModel(self, device=device)
 

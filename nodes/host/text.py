@@ -9,7 +9,7 @@ import torch
 
 from ...glide_core.config import ModelConfig
 from ...glide_core.text import TextTransformer
-from ...glide_core.tokenizer import Encoded, Tokenizer
+from ...glide_core.tokenizer import Tokenizer
 from . import conditioning
 from .attention import attention
 
@@ -26,7 +26,8 @@ class HostTokenizer:
         """One row of (id, weight), with a word number where asked for."""
         encoded = self.tokenizer(text)
         if return_word_ids:
-            return {TOKENS: [[(i, 1.0, n + 1 if known else 0) for n, (i, known) in enumerate(_pairs(encoded))]]}
+            words = [n if known else 0 for n, known in enumerate(encoded.mask, start=1)]
+            return {TOKENS: [[(i, 1.0, word) for i, word in zip(encoded.ids, words)]]}
         return {TOKENS: [[(i, 1.0) for i in encoded.ids]]}
 
     def untokenize(self, pairs):
@@ -34,10 +35,6 @@ class HostTokenizer:
 
     def state_dict(self):
         return {}
-
-
-def _pairs(encoded: Encoded):
-    return zip(encoded.ids, encoded.mask)
 
 
 class HostTextModel(torch.nn.Module):
@@ -60,9 +57,9 @@ class HostTextModel(torch.nn.Module):
 
     def encode_token_weights(self, tokens):
         """-> xf_out [B, N, W], xf_proj [B, C], and what ``conditioning`` adds."""
-        rows = tokens[TOKENS]
         padding = self.vocab_size - 1
-        ids = conditioning.stack([*rows, [(padding, 1.0)] * len(rows[0])]).to(self.execution_device)
+        ids = torch.tensor([[pair[0] for pair in row] for row in tokens[TOKENS]])
+        ids = torch.cat([ids, torch.full_like(ids[:1], padding)]).to(self.execution_device)
         cond, pooled = (part.float() for part in self.text(ids, ids != padding))
         extra = {
             conditioning.ENCODER: self.encoder,
