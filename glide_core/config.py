@@ -80,7 +80,7 @@ TINY_BASE = ModelConfig(
     channel_mult=(1, 1, 2, 4),
     attention_resolutions=(16, 8),
     num_head_channels=32,
-    norm_groups=8,
+    norm_groups=4,  # of 8 channels and more: smaller groups normalise flat colours away
     text_ctx=32,
     xf_width=128,
     xf_layers=3,
@@ -91,15 +91,19 @@ TINY_UPSAMPLE = dataclasses.replace(
     TINY_BASE,
     image_size=256,
     num_channels=16,
-    norm_groups=2,  # of 8 channels and more: smaller groups normalise flat colours away
+    norm_groups=2,
     channel_mult=(1, 1, 2, 2, 4, 4),
     noise_schedule="linear",
     low_res=True,
 )
 
-PUBLISHED = {
-    config.kind: config
-    for model in (BASE, UPSAMPLE)
-    for config in (model, dataclasses.replace(model, inpaint=True))
-}
-TINY = {config.kind: config for config in (TINY_BASE, TINY_UPSAMPLE)}
+
+def _family(*models: ModelConfig) -> dict[str, ModelConfig]:
+    """The models and their inpainting variants, by kind."""
+    return {
+        config.kind: config for model in models for config in (model, dataclasses.replace(model, inpaint=True))
+    }
+
+
+PUBLISHED = _family(BASE, UPSAMPLE)
+TINY = _family(TINY_BASE, TINY_UPSAMPLE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +28,19 @@ def split_state_dict(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], 
     for name, tensor in state_dict.items():
         (text if name.startswith(TEXT_PREFIXES) else unet)[name] = tensor
     return unet, text
+
+
+def with_inpaint_inputs(state_dict: dict[str, Tensor], config: ModelConfig) -> tuple[dict[str, Tensor], ModelConfig]:
+    """The inpainting model that computes the same as this plain one (paper section 2.4).
+
+    The first convolution gets weights of zero for the 4 channels of the masked picture and its mask, which an
+    upsampler reads before low_res. Fine-tuning grows them.
+    """
+    name = "input_blocks.0.0.weight"
+    weight = state_dict[name]
+    new = weight.new_zeros(weight.shape[0], 4, *weight.shape[2:])
+    widened = torch.cat([weight[:, :3], new, weight[:, 3:]], dim=1)
+    return {**state_dict, name: widened}, dataclasses.replace(config, inpaint=True)
 
 
 class Text2Im(nn.Module):
