@@ -9,7 +9,7 @@ import torch
 
 from glide_core import checkpoints, train
 from glide_core.config import TINY_BASE, TINY_UPSAMPLE
-from glide_core.model import Text2Im
+from glide_core.model import Text2Im, unet_input
 from glide_core.schedule import NoiseSchedule
 from glide_core.tokenizer import Tokenizer
 from glide_core.train.data import Scenes
@@ -119,6 +119,20 @@ def test_upsampler_sees_the_rounded_area_average_of_its_crop():
     torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
     average = images.reshape(2, 3, 4, 4, 4, 4).mean(dim=(3, 5))
     assert (conditions["low_res"] - average).abs().max() < 1 / 127
+
+
+@pytest.mark.parametrize("config", [BASE, UPSAMPLE], ids=["base", "upsample"])
+def test_an_inpainting_model_is_shown_what_is_left_and_all_of_low_res(config):
+    config = dataclasses.replace(config, inpaint=True)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, config.image_size, config.image_size, 3), dtype=np.uint8)
+    images, conditions = prepare(config, pictures, 16, np.random.default_rng(1))
+    mask = conditions["inpaint_mask"]
+    assert mask.shape == (4, 1, 16, 16) and 0 < mask.mean() < 1
+    channels = unet_input(config, torch.zeros_like(images), **conditions)
+    torch.testing.assert_close(channels[:, 3:6], images * mask)
+    torch.testing.assert_close(channels[:, 6:7], mask)
+    if config.low_res:
+        torch.testing.assert_close(conditions["low_res"], torch.nn.functional.avg_pool2d(images, 4), atol=1e-2, rtol=0)
 
 
 def test_glide_train_on_a_folder(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 
@@ -12,13 +13,12 @@ from torch import Tensor
 
 from .. import checkpoints
 from ..config import PUBLISHED, TINY, ModelConfig
-from ..model import Text2Im
+from ..model import Text2Im, with_inpaint_inputs
 from ..unet import sdpa
 from .data import Folder, Scenes
 from .loop import Options, Phase, Trainer, initialise
 
 MODELS: dict[str, ModelConfig] = {**PUBLISHED, **{f"tiny-{kind}": config for kind, config in TINY.items()}}
-MODELS = {name: config for name, config in MODELS.items() if not config.inpaint}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", choices=MODELS, default="tiny-base")
     add("--out", type=Path, required=True, help="folder for the training state and the model")
     add("--init", help="start from this checkpoint's weights (a path or a known name)")
+    add("--variant", choices=("plain", "inpaint"), default="plain", help="inpaint: give the model in --init the inputs "
+        "of an inpainting model, at zero, and train it to fill erased regions")
     add("--resume", action="store_true", help="continue the training in --out")
     add("--resolution", type=int, nargs="+", help="side of the training pictures, or of an upsampler's crops; several "
         "values are phases that follow each other (default: the model's)")
@@ -69,10 +71,15 @@ def _model(args: argparse.Namespace) -> Text2Im:
     attention = matmul_attention if args.device == "cpu" else sdpa
     if args.init:
         state_dict, config = checkpoints.read_model(checkpoints.find(args.init))
+        if args.variant == "inpaint" and not config.inpaint:
+            state_dict, config = with_inpaint_inputs(state_dict, config)
         model = Text2Im(config, attention=attention)
         model.load_state_dict({name: tensor.float() for name, tensor in state_dict.items()})
         return model
-    model = Text2Im(MODELS[args.model], attention=attention)
+    config = MODELS[args.model]
+    if args.variant == "inpaint":
+        config = dataclasses.replace(config, inpaint=True)
+    model = Text2Im(config, attention=attention)
     initialise(model)
     return model
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..model import Text2Im, quantize
 from ..schedule import NUM_TIMESTEPS, NoiseSchedule
+from .masks import random_masks
 
 MAX_SNR = 5.0  # Min-SNR (Hang 2023): clean pictures teach little, so their weight ends here
 MAX_WEIGHT = 500.0  # the last timesteps' eps has no more precision to give in bf16
@@ -63,12 +64,19 @@ def prepare(config: ModelConfig, pictures: np.ndarray, resolution: int, rng: np.
     Returns:
         images [B, 3, R, R] in -1..1, and the model's conditions.
     """
-    if not config.low_res:
+    conditions = {}
+    if config.low_res:
+        top, left = rng.integers(pictures.shape[1] - resolution + 1, size=2)
+        images = _normalised(pictures[:, top : top + resolution, left : left + resolution])
+        conditions["low_res"] = quantize(F.avg_pool2d(images, 4))
+    else:
         images = _normalised(pictures)
-        return (images if resolution == images.shape[-1] else F.interpolate(images, (resolution,) * 2, mode="area")), {}
-    top, left = rng.integers(pictures.shape[1] - resolution + 1, size=2)
-    images = _normalised(pictures[:, top : top + resolution, left : left + resolution])
-    return images, {"low_res": quantize(F.avg_pool2d(images, 4))}
+        if resolution != images.shape[-1]:
+            images = F.interpolate(images, (resolution,) * 2, mode="area")
+    if config.inpaint:  # low_res shows the whole picture all the same
+        conditions["inpaint_image"] = images
+        conditions["inpaint_mask"] = torch.from_numpy(random_masks(rng, len(images), resolution))
+    return images, conditions
 
 
 def _normalised(pictures: np.ndarray) -> Tensor:
