@@ -1,13 +1,12 @@
 """The training loop on a very small model: it learns, resumes exactly, and never leaves a broken checkpoint."""
 
-import argparse
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
-from glide_core import checkpoints, train
+from glide_core import checkpoints
 from glide_core.config import TINY_BASE, TINY_UPSAMPLE
 from glide_core.model import Text2Im, unet_input
 from glide_core.schedule import NoiseSchedule
