@@ -112,7 +112,7 @@ class Trainer:
                 if log:
                     lr = options.lr * options.lr_scale(self.step - 1)
                     log(step=self.step - 1, loss=loss, lr=lr, gradient_norm=norm, images_per_second=speed)
-                bar.set_postfix_str(f"loss {np.nanmean(losses[-100:]):.4f}, {speed:.0f} img/s", refresh=False)
+                bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.4f}, {speed:.0f} img/s", refresh=False)
                 bar.update()
                 if self.samples and main and self.step % options.sample_every == 0:
                     with self._autocast():
