@@ -98,9 +98,9 @@ def test_ctrl_c_finishes_the_step_and_resuming_gives_the_losses_of_an_unbroken_r
 def test_two_processes_train_as_one_that_accumulates(small, houses, tmp_path):
     whole = train(houses, small, tmp_path / "one", "--steps", 3, "--accumulate", 2)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "glide_core", "train", houses, "--init", small, "--out", tmp_path / "two", *COMMON, "--steps", "3"]
+    command += ["-m", "glide_core", "train", houses, "--init", small, "--out", tmp_path / "two", *COMMON]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run([str(word) for word in command], check=True, env=environment, timeout=300)
+    subprocess.run([*map(str, command), "--steps", "3"], check=True, env=environment, timeout=300)
     assert losses(tmp_path / "two") == pytest.approx(whole, rel=1e-4)
     one, two = (load_file(tmp_path / name / "base.safetensors") for name in ("one", "two"))
     for name, tensor in one.items():

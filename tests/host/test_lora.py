@@ -23,7 +23,8 @@ def trained(tmp_path_factory):
     houses, out = write_houses(folder / "houses", 4), folder / "out"
     cli.main([
         "train", str(houses), "--init", "tiny", "--lora", "4", "--out", str(out), "--steps", "3", "--batch", "2",
-        "--lr", "0.02", "--warmup", "0", "--schedule", "constant", "--ema", "0", "--precision", "fp32", "--device", "cpu",
+        "--lr", "0.02", "--warmup", "0", "--schedule", "constant", "--ema", "0", "--precision", "fp32",
+        "--device", "cpu",
     ])
     return out / "lora.safetensors"
 
