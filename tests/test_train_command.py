@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from drawings import write_houses
 from glide_core import checkpoints, cli
+from glide_core.config import TINY_BASE
 from glide_core.model import Text2Im
 from test_train import BASE
 
@@ -198,3 +199,20 @@ def test_options_that_do_not_fit(small, houses, tmp_path, capsys):
     train(houses, small, out, "--steps", 1)
     assert "go on with it by --resume" in fails(capsys, houses, small, out)
     assert "other trained parts" in fails(capsys, houses, small, out, "--resume", "--lora", 2)
+
+
+@pytest.mark.parametrize("package, data", [("accelerate", "houses"), ("webdataset", "shards.tar")])
+def test_a_missing_package_is_named(small, houses, tmp_path, capsys, monkeypatch, package, data):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "glide_core.train.shards", raising=False)
+    assert f"package {package}: pip install" in fails(capsys, tmp_path / data, small, tmp_path / "out")
+
+
+def test_a_new_tiny_model_of_the_scenes_in_phases(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    out = tmp_path / "out"
+    cli.main(["train", "scenes", "--model", "tiny-base", "--out", str(out), "--scenes", "8", "--resolution", "16", "32",
+              "--steps", "1", "1", "--batch", "2", "1", "--device", "cpu"])
+    assert len(losses(out)) == 2 and checkpoints.load(out / "base.safetensors").config == TINY_BASE
+    assert torch.load(out / "state.pt", weights_only=True)["optimizer"]["parts"][1]["state"]  # Muon's momenta

@@ -112,6 +112,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resume:
         trainer.resume()
     trainer.run()
+    accelerator.end_training()
     if trainer.interrupted:
         if accelerator.is_main_process:
             print(f"stopped after step {trainer.step}; to go on: {_resuming_command(args)}", file=sys.stderr)

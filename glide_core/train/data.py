@@ -45,9 +45,11 @@ def open_data(source: str, side: int, *, scenes: int, seed: int = 0, process: in
     if source == "scenes":
         return Scenes(side, scenes)
     path = Path(source)
-    if ".tar" in source or (path.is_dir() and any(path.glob("*.tar"))):
-        from .shards import Shards
-
+    if any(path.glob("*.tar")) if path.is_dir() else ".tar" in source:
+        try:
+            from .shards import Shards
+        except ImportError as error:
+            raise ValueError('tar shards need the package webdataset: pip install "glide-nodes[train]"') from error
         return Shards(source, side, seed=seed, process=process, processes=processes)
     from .folder import Folder
 

@@ -9,7 +9,9 @@ from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
+import webdataset
 from PIL import Image
+from webdataset.shardlists import expand_urls
 
 from .data import choose_line, square, warn
 
@@ -27,7 +29,7 @@ class Shards:
         seed: decides the order.
         process, processes: this process takes every ``processes``-th sample.
     Raises:
-        ValueError: a file is not there, or webdataset is not.
+        ValueError: a file is not there.
     """
 
     def __init__(self, source: str, side: int, *, seed: int = 0, process: int = 0, processes: int = 1):
@@ -68,8 +70,6 @@ class Shards:
             return square(file, self.side), raw["txt"].decode("utf-8-sig")
 
     def _samples(self) -> Iterator[dict]:
-        import webdataset
-
         for epoch in count():
             urls = random.Random(f"{self.seed} {epoch}").sample(self.urls, len(self.urls))
             epoch_samples = webdataset.DataPipeline(
@@ -94,10 +94,6 @@ def _report(error: Exception) -> bool:
 def _urls(source: str) -> list[str]:
     if Path(source).is_dir():
         return [str(path) for path in sorted(Path(source).glob("*.tar"))]
-    try:
-        from webdataset.shardlists import expand_urls
-    except ImportError as error:
-        raise ValueError('tar shards need the package webdataset: pip install "glide-nodes[train]"') from error
     urls = expand_urls(source)
     for url in urls:
         if ":" not in url and not Path(url).is_file():
