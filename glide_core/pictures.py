@@ -27,15 +27,20 @@ def read(path: str | Path) -> Tensor:
     """
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16 bits of grey, which Pillow's convert would cut off at 255
-                image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
-            pixels = np.array(image.convert("RGB"))
+            pixels = np.array(to_rgb(file))
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture that Pillow can read") from error
     except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def to_rgb(file: Image.Image) -> Image.Image:
+    """An opened picture of any kind, turned as its camera noted; transparency is dropped."""
+    image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow's convert would cut off at 255
+        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    return image.convert("RGB")
 
 
 def write(path: Path, pixels: Tensor, parameters: dict[str, object]) -> None:

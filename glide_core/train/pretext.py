@@ -50,7 +50,9 @@ def teach(
 ) -> list[float]:
     """Train ``model.text`` in place. Returns the loss of each step (a sum of cross entropies, in nats)."""
     head = nn.Linear(model.config.xf_width, sum(CLASSES))
-    optimizer, head_optimizer = Optimizer(model.text, lr, muon=True), torch.optim.AdamW(head.parameters(), lr)
+    for unread in (model.unet, model.text.transformer_proj):
+        unread.requires_grad_(False)
+    optimizer, head_optimizer = Optimizer(model, lr, muon=True), torch.optim.AdamW(head.parameters(), lr)
     rng, losses = np.random.default_rng(seed), []
     for step in tqdm(range(steps), "reading captions"):
         scenes = [sample_scene(int(i)) for i in rng.integers(SEEDS, size=batch)]
@@ -61,11 +63,11 @@ def teach(
         parts = head(last[:, -1].float()).split(CLASSES, dim=1)
         loss = sum(F.cross_entropy(part, classes[:, i]) for i, part in enumerate(parts))
         loss.backward()
-        nn.utils.clip_grad_norm_(optimizer.parameters, 1.0)
         optimizer.step(min(1.0, (step + 1) / 50, (steps - step) / (0.3 * steps)))
         head_optimizer.step()
         head_optimizer.zero_grad()
         losses.append(float(loss.detach()))
+    model.requires_grad_(True)
     return losses
 
 
