@@ -89,7 +89,9 @@ class Trainer:
             side = options.phases[-1].resolution
             self.samples = Samples(self.out, data, tokenizer, model.config, prompts, side, options.seed)
         self.feed = Feed(data, tokenizer, model.config, options, self.accelerator.process_index, self.processes)
-        self.step, self.bad_steps, self.interrupted = 0, 0, False
+        self.step, self.bad_steps = 0, 0
+        self.signalled = False  # this process was asked to stop
+        self.interrupted = False  # all processes agreed to
 
     def run(self) -> list[float]:
         """Train until all steps or the minutes are over, or until Ctrl-C, then save. Returns the loss of each step.
@@ -120,7 +122,7 @@ class Trainer:
                     with self._autocast():
                         self.samples.draw(self.ema.module, self.step)
                 self.interrupted, over, due = self._agreed(
-                    self.interrupted, now - start > 60 * options.minutes, now - saved > 60 * options.save_every
+                    self.signalled, now - start > 60 * options.minutes, now - saved > 60 * options.save_every
                 )
                 if due:
                     self.save()
@@ -189,9 +191,9 @@ class Trainer:
         """Ctrl-C lets the step finish; a second one stops at once, if no other process waits for this one."""
 
         def interrupt(number, frame):
-            if self.interrupted and self.processes == 1:
+            if self.signalled and self.processes == 1:
                 raise KeyboardInterrupt
-            self.interrupted = True
+            self.signalled = True
 
         if threading.current_thread() is not threading.main_thread():
             yield
