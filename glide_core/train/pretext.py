@@ -1,4 +1,4 @@
-"""A first lesson for the text transformer: ``python -m glide_core.train.pretext MODEL OUT`` makes an initial model.
+"""A first lesson for the text transformer.
 
 Before any picture it learns to tell, from its last token, what a caption says of a drawn scene. A minute of this
 saves the diffusion training most of the time in which it would find out which colour belongs to which shape.
@@ -6,7 +6,6 @@ saves the diffusion training most of the time in which it would find out which c
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -71,21 +70,11 @@ def teach(
     return losses
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", choices=[f"tiny-{kind}" for kind in TINY])
-    parser.add_argument("out", type=Path, help="the .safetensors to write")
-    parser.add_argument("--tokenizer", type=Path, default=checkpoints.TINY_FOLDER / "tokenizer.json")
-    parser.add_argument("--steps", type=int, default=250)
-    args = parser.parse_args()
+def lesson(name: str, out: Path, tokenizer: Path, steps: int) -> None:
+    """Write an initial checkpoint of a tiny model whose text transformer can read; name: "tiny-base", ..."""
     torch.manual_seed(0)
-    config = TINY[args.model.removeprefix("tiny-")]
+    config = TINY[name.removeprefix("tiny-")]
     model = Text2Im(config)
     initialise(model)
-    losses = teach(model, Tokenizer.from_file(args.tokenizer, config.text_ctx), steps=args.steps)
-    print(f"loss {np.mean(losses[:10]):.2f} -> {np.mean(losses[-20:]):.2f}")
-    checkpoints.save(model.state_dict(), config, args.out)
-
-
-if __name__ == "__main__":
-    main()
+    teach(model, Tokenizer.from_file(tokenizer, config.text_ctx), steps=steps)
+    checkpoints.save(model.state_dict(), config, out)
