@@ -106,7 +106,7 @@ def test_focus_draws_noise_levels_log_normally():
     assert log_sigma.min() < -2 and log_sigma.max() > 4  # one of ten is uniform
 
 
-def test_offset_noise_moves_the_mean_of_a_picture():
+def test_offset_noise_moves_the_mean_of_a_picture_or_of_parts():
     seen = []
 
     class Still(torch.nn.Module):
@@ -115,11 +115,13 @@ def test_offset_noise_moves_the_mean_of_a_picture():
             return torch.zeros_like(noisy).repeat(1, 2, 1, 1)
 
     schedule, images = NoiseSchedule("linear"), torch.zeros(200, 3, 16, 16)
-    for offset in (0.0, 0.5):
+    for offset in ((), (0.5,), (0.0, 0.5)):
         loss = DiffusionLoss(schedule, torch.device("cpu"), offset=offset)
         loss(Still(), images, None, None, torch.Generator().manual_seed(0))
-    plain, moved = (noisy[:, :].flatten(2).mean(dim=2).std() for noisy in seen)
-    assert plain < 0.07 and 0.3 < moved < 0.6
+    plain, moved, uneven = (noisy.flatten(2).mean(dim=2).std() for noisy in seen)
+    assert plain < 0.07 and uneven < 0.2 < 0.3 < moved < 0.6
+    plain, moved, uneven = (noisy[..., :4, :4].flatten(2).mean(dim=2).std() for noisy in seen)
+    assert plain < 0.3 < uneven
 
 
 @pytest.mark.parametrize("name", ["linear", "squaredcos_cap_v2"])

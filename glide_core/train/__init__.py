@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="captions replaced by the empty one, without which guidance does not work (default: %(default)s)")
     add("--focus", type=float, nargs=2, metavar=("MEAN", "STD"), help="draw more timesteps whose log(sigma) is near "
         "MEAN (default: all alike)")
-    add("--noise-offset", type=_share, default=0.0, metavar="STD", help="add to the noise of each channel one number "
-        "of this size (0.1): mean colours are learned sooner (default: none, as GLIDE)")
+    add("--noise-offset", type=_share, nargs="+", default=(), metavar="STD", help="add low frequencies to the noise: "
+        "a number per channel, a grid of 4x4, 16x16, ...; colours are learned sooner (0.15; default: none, as GLIDE)")
     add("--seed", type=int, default=Options.seed, metavar="N", help="default: %(default)s")
     add("--scenes", type=_positive(int), default=60000, metavar="N",
         help="how many to draw ahead (default: %(default)s)")
@@ -203,7 +203,7 @@ def _options(args: argparse.Namespace, config: ModelConfig, device: torch.device
         precision=_precision(args.precision, device),
         muon=muon,
         focus=args.focus and tuple(args.focus),
-        noise_offset=args.noise_offset,
+        noise_offset=tuple(args.noise_offset),
         accumulate=args.accumulate,
         recompute=args.gradient_checkpointing,
         seed=args.seed,

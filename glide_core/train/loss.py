@@ -48,8 +48,9 @@ class DiffusionLoss:
     ``focus`` spends the training on the noise levels where most is decided: a scene's layout and colours, for one, at
     sigma 1 to 60, of which uniform timesteps of the base's schedule draw few.
 
-    ``offset`` adds to the noise of each picture and channel one number of this standard deviation. The mean of plain
-    noise over a picture is almost zero, so without it nothing teaches to mend a mean colour that went wrong.
+    ``offset`` adds low frequencies to the noise: value k is the standard deviation of a grid of 4^k x 4^k numbers,
+    spread over the picture. Plain noise has almost none, so it hardly teaches to mend a colour that went wrong over an
+    area, and a short training leaves colours wrong.
 
     The variance channels stay zero: the middle between the smallest and the largest useful variance.
     """
@@ -59,7 +60,7 @@ class DiffusionLoss:
         schedule: NoiseSchedule,
         device: torch.device,
         focus: tuple[float, float] | None = None,
-        offset: float = 0.0,
+        offset: tuple[float, ...] = (),
     ):
         self.offset = offset
         self.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
@@ -72,8 +73,9 @@ class DiffusionLoss:
         """images: [B, 3, H, W] in -1..1; generator: the CPU's, for timesteps and noise; others: see ``Text2Im``."""
         t = stratified_timesteps(self.cumulative, len(images), generator).to(images.device)
         noise = torch.randn(images.shape, generator=generator)
-        if self.offset:
-            noise += self.offset * torch.randn(*images.shape[:2], 1, 1, generator=generator)
+        for k, std in enumerate(self.offset):
+            grid = torch.randn(*images.shape[:2], 4**k, 4**k, generator=generator)
+            noise += std * F.interpolate(grid, images.shape[-2:], mode="bilinear")
         noise = noise.to(images)
         bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
         noisy = (bar.sqrt() * images + (1 - bar).sqrt() * noise).contiguous(memory_format=torch.channels_last)

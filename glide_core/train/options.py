@@ -50,7 +50,7 @@ class Options:
     precision: str = "fp32"
     muon: bool = True
     focus: tuple[float, float] | None = None
-    noise_offset: float = 0.0
+    noise_offset: tuple[float, ...] = ()
     accumulate: int = 1
     recompute: bool = False
     seed: int = 0
