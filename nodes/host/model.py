@@ -124,7 +124,30 @@ class GlideModel(comfy.model_base.BaseModel):
             low_res = conditioning.low_res(kwargs)
             low_res = quantize(low_res.to(device, torch.float32))
             inputs["low_res"] = comfy.utils.resize_to_batch_size(low_res, noise.shape[0])
+        if self.config.inpaint:
+            inputs |= _surroundings(noise, kwargs)
         return unet_input(self.config, noise.to(device), **inputs)[:, 3:]
+
+
+def _surroundings(noise: Tensor, kwargs: dict) -> dict[str, Tensor]:
+    """inpaint_image and inpaint_mask of ``unet_input``, or nothing where nothing is known.
+
+    From the keys of the stock InpaintModelConditioning, else from the LATENT and its noise mask.
+    """
+    mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
+    image = kwargs.get("concat_latent_image", kwargs.get("latent_image"))
+    if mask is None or image is None:
+        return {}
+    mask = mask[:, :1] if mask.ndim == 4 else mask[:, None]
+    mask, image = (_fit(part.to(kwargs["device"], torch.float32), noise) for part in (mask, image))
+    return {"inpaint_image": image, "inpaint_mask": 1 - mask.round()}  # the host's mask is 1 where it repaints
+
+
+def _fit(image: Tensor, noise: Tensor) -> Tensor:
+    """An image in the size and the batch of the noise."""
+    if image.shape[-2:] != noise.shape[-2:]:
+        image = comfy.utils.common_upscale(image, noise.shape[-1], noise.shape[-2], "bilinear", "center")
+    return comfy.utils.resize_to_batch_size(image, noise.shape[0])
 
 
 def clip_denoised(args: dict) -> Tensor:
