@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 NUM_TIMESTEPS = 1000
+NOISE_FROM = 990  # from this timestep on a picture is noise to the eye: fast27 starts at 997
 
 
 def make_betas(name: str) -> np.ndarray:
@@ -45,6 +46,10 @@ class NoiseSchedule:
         log_sigma = sigma.detach().cpu().double().log().numpy()  # Apple's GPUs have no float64
         t = np.interp(log_sigma, self._log_sigmas, np.arange(NUM_TIMESTEPS, dtype=np.float64))
         return torch.from_numpy(np.asarray(t, dtype=np.float32)).to(sigma.device)
+
+    def is_noise(self, sigma: float) -> bool:
+        """Whether sampling from this sigma starts from noise alone."""
+        return sigma >= np.float32(self.sigmas[NOISE_FROM])
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Inverse of ``timestep``: (fractional) timesteps -> sigmas, float32."""
