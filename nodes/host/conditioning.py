@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
+import torch
 from torch import Tensor
 
 ENCODER, TOKENS, VOCABULARY, UNCOND, LOW_RES = (
@@ -46,6 +47,25 @@ def low_res(options: dict) -> Tensor:
 
 def with_low_res(conditioning: list, picture: Tensor) -> list:
     return [[cond, {**options, LOW_RES: picture}] for cond, options in conditioning]
+
+
+def with_surroundings(conditioning: list, image: Tensor, mask: Tensor, visible_from: float) -> list:
+    """The picture around a hole, in the keys of the stock InpaintModelConditioning.
+
+    Args:
+        image: [B, 3, H, W] in -1..1; mask: [B, 1, H, W], 1 = repaint.
+        visible_from: part of the process, 0..1, until which the model is shown nothing.
+    """
+    hole = (mask > 0).to(mask)
+    parts = []
+    for shown, start, end in ((torch.ones_like(mask), 0.0, visible_from), (hole, visible_from, 1.0)):
+        for cond, options in conditioning:
+            start_percent = max(start, options.get("start_percent", 0.0))
+            end_percent = min(end, options.get("end_percent", 1.0))
+            if start_percent < end_percent:
+                times = {"start_percent": start_percent, "end_percent": end_percent}
+                parts.append([cond, {**options, "concat_latent_image": image, "concat_mask": shown, **times}])
+    return parts
 
 
 def unconditional(conditioning: list) -> list:

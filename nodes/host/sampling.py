@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from ...glide_core.guidance import dynamic_threshold
+from ...glide_core.inpainting import fit_mask, repainted, visible_from
 from ...glide_core.pipeline import Sampling
 from ...glide_core.samplers import SAMPLERS, Variance, sample_ddpm, seeded_noise
+from ...glide_core.schedule import NUM_TIMESTEPS
 from . import conditioning
 from .model import VARIANCE, GlideModel, clip_denoised
 
@@ -49,17 +51,67 @@ def _with_dynamic_threshold(model, percentile: float):
     return model
 
 
+def _with_soft_masks(model, first: Tensor):
+    """Pin the known pixels as ``glide_core.inpainting`` does: a soft mask is a denoise per pixel."""
+    schedule = model.get_model_object("model_sampling").schedule
+    start = float(schedule.timestep(first))
+
+    def free(sigma, mask, extra_options):
+        return repainted(mask, schedule.timestep(sigma), start).to(mask)
+
+    model = model.clone()
+    model.set_model_denoise_mask_function(free)
+    return model
+
+
+def inpaint(
+    model, positive, negative, image: Tensor, mask: Tensor, options: Sampling, seed: int, denoise=1.0, context_from=0.0
+) -> dict:
+    """Repaint a part of pictures.
+
+    Args:
+        image: [B, 3, H, W] in -1..1; mask: [B, 1, H, W], 1 = repaint.
+        context_from: part of the steps after which the model sees the surroundings.
+    """
+    schedule = model.get_model_object("model_sampling").schedule
+    sigmas = schedule.respaced_sigmas(options.respacing, denoise)
+    shown_at = _percent(schedule, sigmas, context_from)
+    positive, negative = (
+        conditioning.with_surroundings(part, image, mask, shown_at)
+        for part in (positive, negative or conditioning.unconditional(positive))
+    )
+    latent = run(model, positive, negative, {"samples": image, "noise_mask": mask}, options, seed, denoise)
+    return {"samples": latent["samples"]}
+
+
+def _percent(schedule, sigmas: Tensor, context_from: float) -> float:
+    """Part of the steps -> the host's part of the 1000 timesteps, between two steps."""
+    shown = visible_from(sigmas, context_from)
+    if shown == sigmas[0]:
+        return 0.0
+    if shown == 0:
+        return 1.0
+    before = sigmas[sigmas > shown][-1]
+    return 1 - float(schedule.timestep(torch.stack([before, sigmas.new_tensor(shown)])).mean()) / (NUM_TIMESTEPS - 1)
+
+
 def run(model, positive, negative, latent: dict, options: Sampling, seed: int, denoise: float = 1.0) -> dict:
     """Sample a LATENT.
 
     Args:
         negative: None is GLIDE's unconditional, the empty prompt.
+        latent: where it has a noise mask, the pixels that this leaves at 0 are kept exactly.
         denoise: below 1 the latent is noised only to timestep 1000 * denoise and sampled from there (SDEdit).
     """
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     for name, part in (("positive", positive), ("negative", negative or positive)):
         conditioning.check_all(name, part, model.model, samples.shape[0])
     sigmas = model.get_model_object("model_sampling").schedule.respaced_sigmas(options.respacing, denoise)
+    preview = latent_preview.prepare_callback(model, len(sigmas) - 1)
+    mask = latent.get("noise_mask")
+    if mask is not None:
+        mask = fit_mask(mask.reshape(-1, 1, *mask.shape[-2:]), tuple(samples.shape[-2:]))
+        model = _with_soft_masks(model, sigmas[:1])
     samples = comfy.sample.sample_custom(
         model if options.percentile is None else _with_dynamic_threshold(model, options.percentile),
         seeded_noise(samples.shape, seed) * options.temperature,
@@ -69,8 +121,8 @@ def run(model, positive, negative, latent: dict, options: Sampling, seed: int, d
         positive,
         negative or conditioning.unconditional(positive),
         samples,
-        noise_mask=latent.get("noise_mask"),
-        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
+        noise_mask=mask,
+        callback=preview,
         seed=seed,
     )
     return {**latent, "samples": samples}
