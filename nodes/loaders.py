@@ -5,6 +5,7 @@ from comfy_api.latest import io
 
 from .checks import named
 from .host import files
+from .schema import schema
 
 files.register_folder()
 
@@ -14,12 +15,12 @@ DTYPES = {"auto": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": to
 class GlideLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideLoader",
             display_name="Load GLIDE Model",
-            category="GLIDE",
             description="Loads one GLIDE checkpoint from models/glide, or an embedded tiny one, and tells from its "
             "tensors whether it is a base model or an upsampler. Text to image needs one of each.",
+            search_aliases=["load checkpoint", "checkpoint loader", "model", "openai"],
             inputs=[
                 io.Combo.Input(
                     "checkpoint",

@@ -5,17 +5,18 @@ from comfy_api.latest import io, ui
 from .checks import named
 from .host import feedback
 from .host.text import tokenizer_of
+from .schema import schema
 
 
 class GlideTextEncode(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideTextEncode",
             display_name="GLIDE Text Encode",
-            category="GLIDE",
             description="Encodes a prompt with a GLIDE model's own text transformer, and says on the node how many "
             "tokens it has and what did not fit.",
+            search_aliases=["prompt", "clip text encode", "positive prompt", "token count"],
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of the GlideLoader whose MODEL will use the prompt."),
                 io.String.Input(

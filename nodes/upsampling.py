@@ -8,6 +8,7 @@ from ..glide_core.pipeline import UPSAMPLING
 from .checks import named, steps_error
 from .host import conditioning, sampling
 from .sampling import sampling_inputs
+from .schema import schema
 
 SCALE = 4
 
@@ -15,12 +16,12 @@ SCALE = 4
 class GlideUpsampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideUpsampler",
             display_name="GLIDE Upsampler",
-            category="GLIDE",
             description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt "
             "and the small picture suggest. It was trained on 64x64 to 256x256.",
+            search_aliases=["upscale", "super resolution", "enlarge", "4x"],
             inputs=[
                 io.Model.Input("model", tooltip="A GLIDE upsampler."),
                 io.Clip.Input(

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from ...glide_core.config import ModelConfig
-from ...glide_core.guidance import clip
 from ...glide_core.model import quantize, unet_input
 from ...glide_core.schedule import NoiseSchedule
 from ...glide_core.unet import UNet
 from . import conditioning
 from .attention import attention
+from .threshold import Threshold, with_threshold
 
 VARIANCE = "glide_variance"  # key in transformer_options of the samplers.Variance that wants to be filled
+PURE_NOISE = 990  # from this timestep on nothing of the picture is left (both schedules: sigma above 70)
 
 
 class PixelLatents(comfy.latent_formats.LatentFormat):
@@ -54,12 +55,19 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
         self.schedule = schedule
         self._register_schedule(given_betas=torch.from_numpy(schedule.betas))
 
+    @property
+    def sigma_max(self) -> Tensor:
+        """Where the host's schedulers start: the last sigmas of the cosine schedule (to 20291) are one and the same
+        noise, but karras, exponential and linear_quadratic would spend most of their steps there."""
+        return self.sigmas[PURE_NOISE]
+
     def timestep(self, sigma: Tensor) -> Tensor:
         return self.schedule.timestep(sigma)
 
     def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
         # fast27 starts at timestep 997: that too is pure noise, though it is not the very last timestep.
-        return super().noise_scaling(sigma, noise, latent_image, max_denoise or bool((sigma >= self.sigmas[990]).all()))
+        pure = max_denoise or bool((sigma >= self.sigmas[PURE_NOISE]).all())
+        return super().noise_scaling(sigma, noise, latent_image, pure)
 
 
 class GlideConfig(comfy.supported_models_base.BASE):
@@ -127,10 +135,6 @@ class GlideModel(comfy.model_base.BaseModel):
         return unet_input(self.config, noise.to(device), **inputs)[:, 3:]
 
 
-def clip_denoised(args: dict) -> Tensor:
-    return clip(args["denoised"])
-
-
 def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
     """Make a MODEL.
 
@@ -152,5 +156,4 @@ def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype
     assign = {"assign": True} if getattr(patcher, "is_dynamic", bool)() else {}
     model.load_model_weights(state_dict, "", **assign)
     # Pixels need it: without the reference's clipping at every step sampling ends far outside of -1..1.
-    patcher.set_model_sampler_post_cfg_function(clip_denoised)
-    return patcher
+    return with_threshold(patcher, Threshold())
