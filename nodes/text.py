@@ -23,7 +23,8 @@ class GlideTextEncode(io.ComfyNode):
                     "text",
                     multiline=True,
                     dynamic_prompts=True,
-                    tooltip="What to paint. Case does not matter. Empty is GLIDE's unconditional: anything.",
+                    tooltip="What to paint. Case does not matter. Empty is GLIDE's unconditional: anything. "
+                    "(word:1.3) gives a word more weight, (word:0.7) less.",
                 ),
             ],
             outputs=[io.Conditioning.Output(tooltip="For positive or negative. GlideUpsampler takes it as it is too.")],
@@ -33,7 +34,7 @@ class GlideTextEncode(io.ComfyNode):
     @classmethod
     def execute(cls, clip, text) -> io.NodeOutput:
         with named("GlideTextEncode"):
-            encoded = tokenizer_of(clip)(text)
+            encoded, _ = tokenizer_of(clip).encode(text)
         report = f"{encoded.count} of {len(encoded.ids)} tokens"
         if encoded.cut:
             report += f", cut: {encoded.cut[:200]}"

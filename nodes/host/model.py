@@ -99,10 +99,12 @@ class GlideModel(comfy.model_base.BaseModel):
         noise = kwargs["noise"]
         self._check_size(noise)
         conditioning.check(kwargs, self.encoder, self.config.kind)
+        conditioning.check_area(kwargs.get("area"), self.config)
+        text, pooled = conditioning.text(kwargs)
         # CONDRegular: CONDCrossAttn would repeat the text, whose keys share a softmax with the pixels'.
         conds = {
-            "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
-            "y": comfy.conds.CONDRegular(kwargs["pooled_output"]),
+            "c_crossattn": comfy.conds.CONDRegular(text),
+            "y": comfy.conds.CONDRegular(pooled),
         }
         if self.config.in_channels > 3:
             conds["c_concat"] = comfy.conds.CONDNoiseShape(self._conditions(noise, kwargs))
@@ -118,11 +120,13 @@ class GlideModel(comfy.model_base.BaseModel):
                 f"GLIDE's latents are pictures with 3 channels, but this LATENT has {channels}: "
                 "make it with EmptyGlideLatent, or with VAEEncode and the VAE of GlideLoader"
             )
-        multiple = self.config.size_multiple
-        if height % multiple or width % multiple:
+        multiple, native = self.config.size_multiple, self.config.image_size
+        too_far = min(height, width) * 4 < native or max(height, width) > native * 4
+        if height % multiple or width % multiple or too_far:
             raise ValueError(
-                f"this GLIDE model needs sides that are multiples of {multiple}, but the LATENT is {width}x{height}; "
-                f"its own size is {self.config.image_size}x{self.config.image_size}"
+                f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {native // 4} to {native * 4} "
+                f"pixels, multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of "
+                "ComfyUI divide the numbers of EmptyLatentImage by 8)"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
