@@ -64,7 +64,7 @@ class GlideUpsampler(io.ComfyNode):
     ) -> io.NodeOutput:  # fmt: skip
         with named("GlideUpsampler"):
             sampling.require(model, "upsample")
-            low_res = _picture(latent, image)
+            low_res = picture_to_enlarge(latent, image)
             options = dataclasses.replace(
                 UPSAMPLING,
                 respacing=steps,
@@ -83,7 +83,7 @@ class GlideUpsampler(io.ComfyNode):
         return io.NodeOutput(enlarged, sampling.to_image(enlarged["samples"]))
 
 
-def _picture(latent, image):
+def picture_to_enlarge(latent, image):
     """[B, 3, h, w] in -1..1 from the one of the two that is connected."""
     if (latent is None) == (image is None):
         raise ValueError("connect either latent or image, the picture to enlarge")

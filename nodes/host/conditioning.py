@@ -77,6 +77,12 @@ def with_low_res(conditioning: list, picture: Tensor) -> list:
     return [[cond, {**options, LOW_RES: picture}] for cond, options in conditioning]
 
 
+def with_surroundings(conditioning: list, picture: Tensor, mask: Tensor) -> list:
+    """The keys of the stock InpaintModelConditioning: picture [B, 3, H, W] in -1..1, mask [B, 1, H, W], 1 = repaint."""
+    keys = {"concat_latent_image": picture, "concat_mask": mask}
+    return [[cond, {**options, **keys}] for cond, options in conditioning]
+
+
 def unconditional(conditioning: list) -> list:
     """The empty prompt, encoded by the same text transformer as this conditioning."""
     options = {key: value for key, value in conditioning[0][1].items() if key not in WHERE_AND_WHEN}

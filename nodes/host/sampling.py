@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
+import comfy.utils
 import latent_preview
 import torch
 from torch import Tensor
@@ -112,3 +113,8 @@ def to_image(samples: Tensor) -> Tensor:
 def from_image(image: Tensor) -> Tensor:
     """IMAGE [B, H, W, 3 or 4] in 0..1 -> [B, 3, H, W] in -1..1."""
     return image[..., :3].movedim(-1, 1) * 2 - 1
+
+
+def hard_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """MASK [B, H, W] -> [B, 1, height, width] of this size, 0 or 1."""
+    return comfy.utils.common_upscale(mask[:, None], size[1], size[0], "bilinear", "disabled").round()
