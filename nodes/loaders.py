@@ -9,7 +9,13 @@ from .schema import schema
 
 files.register_folder()
 
-DTYPES = {"auto": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {
+    "auto": None,
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+}
 
 
 class GlideLoader(io.ComfyNode):
@@ -33,7 +39,7 @@ class GlideLoader(io.ComfyNode):
                     options=list(DTYPES),
                     default="auto",
                     tooltip="Precision of the weights. auto: what suits your device. fp32 is exact; fp16 and bf16 take "
-                    "half the memory and are faster on most GPUs.",
+                    "half the memory and are faster on most GPUs; fp8_e4m3fn takes a quarter and is coarse.",
                 ),
             ],
             outputs=[

@@ -86,6 +86,17 @@ class GlideConfig(comfy.supported_models_base.BASE):
     def get_model(self, state_dict, prefix="", device=None):
         return GlideModel(self, device=device)
 
+    # What CheckpointSave writes has the flat names of the published files, so that GlideLoader reads it again.
+
+    def process_unet_state_dict_for_saving(self, state_dict):
+        return state_dict
+
+    def process_clip_state_dict_for_saving(self, state_dict):
+        return {name.removeprefix("text."): tensor for name, tensor in state_dict.items()}
+
+    def process_vae_state_dict_for_saving(self, state_dict):
+        return {}
+
 
 class GlideModel(comfy.model_base.BaseModel):
     """Turns CONDITIONING and LATENT into the U-Net's inputs, and refuses what belongs to other models."""

@@ -96,11 +96,14 @@ class HostTextModel(torch.nn.Module):
 
 
 def load(state_dict: dict, config: ModelConfig, tokenizer: Tokenizer, encoder: str, dtype: torch.dtype | None):
-    """Make a CLIP. dtype None is fp32: the transformer is small, runs once per prompt, and was published so."""
+    """Make a CLIP. dtype None is fp32: the transformer is small, runs once per prompt, and was published so.
+
+    8 bits are for the U-Net's convolutions; the transformer, a tenth of the weights, stays in fp32 then.
+    """
     target = comfy.supported_models_base.ClipTarget(HostTokenizer, HostTextModel)
     target.params = {"config": config, "encoder": encoder}
     parameters = sum(tensor.numel() for tensor in state_dict.values())
-    options = {"dtype": dtype or torch.float32}
+    options = {"dtype": dtype if dtype and dtype.itemsize > 1 else torch.float32}
     clip = comfy.sd.CLIP(target, tokenizer_data={TOKENS: tokenizer}, parameters=parameters, model_options=options)
     clip.load_sd(state_dict)
     return clip
