@@ -1,6 +1,6 @@
 """Run by a ComfyUI's own Python, in its folder, without a server: what the host does with GLIDE's weights.
 
-python services.py <project> <check> <scratch folder>; prints one line of JSON. `run` starts it.
+python services.py <project> <scratch folder> <check>...; prints one line of JSON, {check: answer}. `run` starts it.
 """
 
 import importlib.util
@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 
-def run(checkout, python, check, folder, flags=()):
-    """The JSON that a check printed."""
+def run(checkout, python, folder, *checks):
+    """{check: its answer}, from one process."""
     here = Path(__file__).resolve()
-    command = [python, str(here), str(here.parents[2]), check, str(folder), "--cpu", *flags]
+    command = [python, str(here), str(here.parents[2]), str(folder), *checks]
     environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=900)
     if done.returncode:
@@ -54,7 +54,7 @@ class Bench:
 
 
 def far(one, other):
-    return float((one - other).abs().max())
+    return float((one - other).detach().abs().max())
 
 
 def precision(folder):
@@ -114,6 +114,7 @@ def merge(folder):
     import comfy.sd
     import torch
     from comfy_extras.nodes_model_merging import CLIPMergeSimple, ModelMergeSimple
+    from safetensors.torch import load_file
 
     one, other, middle = (Bench(torch.float32) for _ in range(3))
     with torch.no_grad():
@@ -128,23 +129,14 @@ def merge(folder):
     path = Path(folder) / "merged.safetensors"
     comfy.sd.save_checkpoint(str(path), model, clip, one.vae, metadata={})
     from glide_pack.glide_core import checkpoints
-    from safetensors import safe_open
 
-    with safe_open(path, "pt") as file:
-        names = set(file.keys())
-    known, config = checkpoints.read_model(checkpoints.find("tiny-base"))
+    saved, (known, _) = load_file(path), checkpoints.read_model(checkpoints.find("tiny-base"))
     return {
         "by hand": far(merged, middle.sample()),
         "changed": far(merged, one.sample()),
-        "names": sorted(names ^ set(known)),
-        "saved": float((safe_load(path)["out.2.weight"] - middle.model.model.diffusion_model.out[2].weight).abs().max()),
+        "names": sorted(set(saved) ^ set(known)),
+        "saved": far(saved["out.2.weight"], middle.model.model.diffusion_model.out[2].weight),
     }
-
-
-def safe_load(path):
-    from safetensors.torch import load_file
-
-    return load_file(path)
 
 
 def memory(folder):
@@ -211,11 +203,11 @@ def schedules(folder):
 
 
 if __name__ == "__main__":
-    project, check, folder, *flags = sys.argv[1:]
-    sys.argv = [sys.argv[0], *flags]
-    sys.path = [path for path in sys.path if path != str(Path(__file__).parent)]
+    project, scratch, *checks = sys.argv[1:]
+    sys.argv = [sys.argv[0], "--cpu"]
+    sys.path.remove(str(Path(__file__).resolve().parent))  # its modules are the tests' own
     import comfy.options
 
     comfy.options.enable_args_parsing()
     pack(project)
-    print(json.dumps(globals()[check](folder)))
+    print(json.dumps({check: globals()[check](scratch) for check in checks}))

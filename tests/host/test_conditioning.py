@@ -65,7 +65,7 @@ def test_combine_average_and_zero_out(host):
     assert far(plain, zeroed) < ROUNDING
     assert far(other, all_other) < ROUNDING
     for mixed in (both, half, joined):
-        assert far(mixed, plain) > 0.02 and far(mixed, other) > 0.02
+        assert far(mixed, plain) > 0.01 and far(mixed, other) > 0.02
 
 
 def test_a_range_of_timesteps(host):
@@ -79,7 +79,7 @@ def test_a_range_of_timesteps(host):
     graph.paint(graph.node("ConditioningCombine", conditioning_1=first, conditioning_2=last))
     whole, halves, changed = latents(host, graph)
     assert far(whole, halves) < ROUNDING
-    assert far(whole, changed) > 0.02
+    assert far(whole, changed) > 0.01
 
 
 def test_masks_and_areas(host):
@@ -110,7 +110,7 @@ def test_masks_and_areas(host):
     assert far(both[..., 32:], second[..., 32:]) < ROUNDING
     assert far(with_area[..., :32], first[..., :32]) < ROUNDING
     assert far(with_area[..., 32:, 32:], first[..., 32:, 32:]) < ROUNDING
-    assert far(with_area[..., :32, 32:], first[..., :32, 32:]) > 0.02
+    assert far(with_area[..., :32, 32:], first[..., :32, 32:]) > 0.01
     assert far(with_area, with_same_area) < 1e-5
 
 
