@@ -15,6 +15,7 @@ from torch import Tensor
 NUM_TIMESTEPS = 1000
 # Sigmas found for DeepFloyd IF's first stage, a pixel-space base model like GLIDE's (Sabour 2024, "Align Your Steps").
 ALIGNED_SIGMAS = (160.41, 8.081, 3.315, 1.885, 1.207, 0.785, 0.553, 0.293, 0.186, 0.030, 0.006)
+NOISE_FROM = 990  # from this timestep on a picture is noise to the eye: fast27 starts at 997
 
 
 def make_betas(name: str) -> np.ndarray:
@@ -49,6 +50,10 @@ class NoiseSchedule:
 
     def _timestep(self, log_sigma: np.ndarray) -> np.ndarray:
         return np.interp(log_sigma, self._log_sigmas, np.arange(NUM_TIMESTEPS, dtype=np.float64))
+
+    def is_noise(self, sigma: float) -> bool:
+        """Whether sampling from this sigma starts from noise alone."""
+        return sigma >= np.float32(self.sigmas[NOISE_FROM])
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Inverse of ``timestep``: (fractional) timesteps -> sigmas, float32."""

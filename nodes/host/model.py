@@ -15,14 +15,13 @@ from torch import Tensor
 
 from ...glide_core.config import ModelConfig
 from ...glide_core.model import quantize, unet_input
-from ...glide_core.schedule import NoiseSchedule
+from ...glide_core.schedule import NOISE_FROM, NoiseSchedule
 from ...glide_core.unet import UNet
 from . import conditioning
 from .attention import attention
 from .threshold import Threshold, with_threshold
 
 VARIANCE = "glide_variance"  # key in transformer_options of the samplers.Variance that wants to be filled
-PURE_NOISE = 990  # from this timestep on nothing of the picture is left (both schedules: sigma above 70)
 
 
 class PixelLatents(comfy.latent_formats.LatentFormat):
@@ -59,15 +58,22 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
     def sigma_max(self) -> Tensor:
         """Where the host's schedulers start: the last sigmas of the cosine schedule (to 20291) are one and the same
         noise, but karras, exponential and linear_quadratic would spend most of their steps there."""
-        return self.sigmas[PURE_NOISE]
+        return self.sigmas[NOISE_FROM]
 
     def timestep(self, sigma: Tensor) -> Tensor:
         return self.schedule.timestep(sigma)
 
     def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
+<<<<<<< HEAD
         # fast27 starts at timestep 997: that too is pure noise, though it is not the very last timestep.
-        pure = max_denoise or bool((sigma >= self.sigmas[PURE_NOISE]).all())
+        pure = max_denoise or bool((sigma >= self.sigma_max).all())
         return super().noise_scaling(sigma, noise, latent_image, pure)
+=======
+        if max_denoise or self.schedule.is_noise(float(sigma.min())):
+            # The stock class adds the latent here, and the hole would start from what is to be painted over.
+            return noise * (1 + sigma.view(sigma.shape[:1] + (1,) * (noise.ndim - 1)) ** 2).sqrt()
+        return super().noise_scaling(sigma, noise, latent_image)
+>>>>>>> issue4
 
 
 class GlideConfig(comfy.supported_models_base.BASE):
@@ -132,12 +138,12 @@ class GlideModel(comfy.model_base.BaseModel):
                 "make it with EmptyGlideLatent, or with VAEEncode and the VAE of GlideLoader"
             )
         multiple, native = self.config.size_multiple, self.config.image_size
-        too_far = min(height, width) * 4 < native or max(height, width) > native * 4
-        if height % multiple or width % multiple or too_far:
+        smallest, largest = native // 4, float("inf") if self.config.low_res else native * 4
+        if height % multiple or width % multiple or min(height, width) < smallest or max(height, width) > largest:
             raise ValueError(
-                f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {native // 4} to {native * 4} "
-                f"pixels, multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of "
-                "ComfyUI divide the numbers of EmptyLatentImage by 8)"
+                f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {smallest} to {largest} pixels, "
+                f"multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of ComfyUI "
+                "divide the numbers of EmptyLatentImage by 8)"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
@@ -147,7 +153,30 @@ class GlideModel(comfy.model_base.BaseModel):
             low_res = conditioning.low_res(kwargs)
             low_res = quantize(low_res.to(device, torch.float32))
             inputs["low_res"] = comfy.utils.resize_to_batch_size(low_res, noise.shape[0])
+        if self.config.inpaint:
+            inputs |= _surroundings(noise, kwargs)
         return unet_input(self.config, noise.to(device), **inputs)[:, 3:]
+
+
+def _surroundings(noise: Tensor, kwargs: dict) -> dict[str, Tensor]:
+    """inpaint_image and inpaint_mask of ``unet_input``, or nothing where nothing is known.
+
+    From the keys of the stock InpaintModelConditioning, else from the LATENT and its noise mask.
+    """
+    mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
+    image = kwargs.get("concat_latent_image", kwargs.get("latent_image"))
+    if mask is None or image is None:
+        return {}
+    mask = mask[:, :1] if mask.ndim == 4 else mask[:, None]
+    mask, image = (_fit(part.to(kwargs["device"], torch.float32), noise) for part in (mask, image))
+    return {"inpaint_image": image, "inpaint_mask": 1 - mask.round()}  # the host's mask is 1 where it repaints
+
+
+def _fit(image: Tensor, noise: Tensor) -> Tensor:
+    """An image in the size and the batch of the noise."""
+    if image.shape[-2:] != noise.shape[-2:]:
+        image = comfy.utils.common_upscale(image, noise.shape[-1], noise.shape[-2], "bilinear", "center")
+    return comfy.utils.resize_to_batch_size(image, noise.shape[0])
 
 
 def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
