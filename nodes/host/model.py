@@ -64,16 +64,10 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
         return self.schedule.timestep(sigma)
 
     def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
-<<<<<<< HEAD
-        # fast27 starts at timestep 997: that too is pure noise, though it is not the very last timestep.
-        pure = max_denoise or bool((sigma >= self.sigma_max).all())
-        return super().noise_scaling(sigma, noise, latent_image, pure)
-=======
         if max_denoise or self.schedule.is_noise(float(sigma.min())):
             # The stock class adds the latent here, and the hole would start from what is to be painted over.
             return noise * (1 + sigma.view(sigma.shape[:1] + (1,) * (noise.ndim - 1)) ** 2).sqrt()
         return super().noise_scaling(sigma, noise, latent_image)
->>>>>>> issue4
 
 
 class GlideConfig(comfy.supported_models_base.BASE):
