@@ -69,7 +69,10 @@ def check_area(area: tuple[int, ...] | None, config: ModelConfig) -> None:
 def low_res(options: dict) -> Tensor:
     """The picture [B, 3, h, w] in -1..1 that an upsampler enlarges."""
     if options.get(LOW_RES) is None:
-        raise ValueError("a GLIDE upsampler needs the picture to enlarge: sample it with GlideUpsampler")
+        raise ValueError(
+            "a GLIDE upsampler needs the picture to enlarge: use GlideUpsampler, or GlideUpsampleConditioning before "
+            "another sampler"
+        )
     return options[LOW_RES]
 
 

@@ -39,7 +39,10 @@ class Graph(dict):
 
 def latents(host, graph):
     """Runs a graph; the samples of each SaveLatent in it, in order, float32 [B, 3, H, W]."""
-    outputs = host.run(graph)
+    return finished_latents(host, graph, host.run(graph))
+
+
+def finished_latents(host, graph, outputs):
     entries = [outputs[number]["latents"][0] for number in graph if graph[number]["class_type"] == "SaveLatent"]
     files = (host.base / "output" / entry["subfolder"] / entry["filename"] for entry in entries)
     return [load_file(file)["latent_tensor"] for file in files]
