@@ -209,5 +209,7 @@ if __name__ == "__main__":
     import comfy.options
 
     comfy.options.enable_args_parsing()
+    import utils.extra_config  # noqa: F401  as main.py does first: a library may bring another `utils`
+
     pack(project)
     print(json.dumps({check: globals()[check](scratch) for check in checks}))
