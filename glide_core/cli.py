@@ -264,10 +264,10 @@ def _parameters(args: argparse.Namespace) -> dict[str, object]:
 
 
 def _steps(text: str) -> str:
-    from .schedule import respace
+    from .schedule import NoiseSchedule
 
     try:
-        respace(text)
+        NoiseSchedule("linear").respaced_sigmas(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text

@@ -1,5 +1,7 @@
 """GLIDE's nodes: sockets, tooltips, checks, and a call into ``glide_core`` or the host."""
 
+from .conditioning import GlideInpaintConditioning, GlideUpsampleConditioning
+from .custom_sampling import GlideNoise, GlideSamplerSelect, GlideScheduler, GlideThreshold
 from .inpainting import GlideInpaint
 from .loaders import GlideLoader
 from .regions import GlideCrop, GlideOutpaintPad, GlideStitch
@@ -8,6 +10,19 @@ from .text import GlideTextEncode
 from .upsampling import GlideUpsampler
 
 NODES = [
-    GlideLoader, GlideTextEncode, EmptyGlideLatent, GlideSampler, GlideUpsampler, GlideInpaint, GlideCrop, GlideStitch,
+    GlideLoader,
+    GlideTextEncode,
+    EmptyGlideLatent,
+    GlideSampler,
+    GlideUpsampler,
+    GlideInpaint,
+    GlideCrop,
+    GlideStitch,
     GlideOutpaintPad,
-]  # fmt: skip
+    GlideInpaintConditioning,
+    GlideUpsampleConditioning,
+    GlideScheduler,
+    GlideSamplerSelect,
+    GlideNoise,
+    GlideThreshold,
+]

@@ -8,7 +8,9 @@ from ..glide_core.inpainting import fit_mask
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error
 from .host import feedback, sampling
-from .sampling import DEFAULTS, sampling_inputs
+from .host.inpainting import inpaint
+from .sampling import DEFAULTS, denoise_input, sampling_inputs
+from .schema import schema
 
 CONTEXTS = ("visible", "hidden", "hidden first")
 EMPTY = "The mask is empty: nothing to repaint, the image is returned as it came."
@@ -17,10 +19,10 @@ EMPTY = "The mask is empty: nothing to repaint, the image is returned as it came
 class GlideInpaint(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideInpaint",
             display_name="GLIDE Inpaint",
-            category="GLIDE",
+            search_aliases=["inpaint", "repaint", "mask", "edit", "fill", "sketch"],
             description="Repaints the masked part of an image as the prompt says, at the model's own 64x64; every "
             "other pixel is kept. GlideCrop before and GlideStitch after it make it work on photos of any size, "
             "GlideUpsampler in between adds the detail.",
@@ -52,14 +54,9 @@ class GlideInpaint(io.ComfyNode):
                     step=0.05,
                     tooltip="With context hidden first: the part of the steps to hide the surroundings for.",
                 ),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="1 repaints from noise. Less keeps more of what is under the mask: draw a sketch there, "
-                    "and 0.7 to 0.9 turns it into a painting.",
+                denoise_input(
+                    "1 repaints from noise. Less keeps more of what is under the mask: draw a sketch there, and 0.7 to "
+                    "0.9 turns it into a painting."
                 ),
                 io.Conditioning.Input(
                     "negative", optional=True, tooltip="What to move away from. Leave it open for GLIDE's own: nothing."
@@ -89,7 +86,7 @@ class GlideInpaint(io.ComfyNode):
                 return untouched(cls, sampling.from_image(small), image)
             options = Sampling(steps, sampler, guidance_scale, eta)
             hidden = {"visible": 0.0, "hidden": 1.0, "hidden first": visible_from}[context]
-            latent = sampling.inpaint(
+            latent = inpaint(
                 model, positive, negative, sampling.from_image(small), fit_mask(mask[:, None], small.shape[1:3]),
                 options, seed, denoise, hidden,
             )  # fmt: skip

@@ -10,6 +10,7 @@ from ..glide_core import regions
 from ..glide_core.blending import BLENDS
 from .checks import named
 from .host import feedback
+from .schema import schema
 
 Regions = io.Custom("GLIDE_REGIONS")
 WHOLE, EACH, NEXT = "whole mask", "each region", "next square"
@@ -26,10 +27,10 @@ class Cut(NamedTuple):
 class GlideCrop(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideCrop",
             display_name="GLIDE Crop",
-            category="GLIDE",
+            search_aliases=["crop", "inpaint crop", "crop around mask"],
             description="Cuts a square around the mask out of an image of any size, with some of its surroundings. "
             "GlideStitch puts it back after it was repainted. Nothing else of the image is touched.",
             inputs=[
@@ -105,10 +106,10 @@ def _next(mask, side: int) -> list:
 class GlideStitch(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideStitch",
             display_name="GLIDE Stitch",
-            category="GLIDE",
+            search_aliases=["stitch", "paste", "uncrop", "blend", "poisson"],
             description="Puts repainted squares back into the image that GlideCrop cut them from. Outside of the mask "
             "(and its feather) every value stays exactly what it was.",
             inputs=[
@@ -161,10 +162,10 @@ class GlideOutpaintPad(io.ComfyNode):
     @classmethod
     def define_schema(cls):
         sides = ("left", "top", "right", "bottom")
-        return io.Schema(
+        return schema(
             node_id="GlideOutpaintPad",
             display_name="GLIDE Pad for Outpainting",
-            category="GLIDE",
+            search_aliases=["outpaint", "pad image", "extend", "uncrop"],
             description="Adds margins to an image and gives the mask that has them repainted.",
             inputs=[
                 io.Image.Input("image", tooltip="The picture to enlarge."),

@@ -10,8 +10,10 @@ from ..glide_core.inpainting import fit_mask
 from ..glide_core.pipeline import UPSAMPLING
 from .checks import named, steps_error
 from .host import conditioning, sampling
+from .host.inpainting import inpaint
 from .inpainting import untouched
 from .sampling import sampling_inputs
+from .schema import schema
 
 SCALE = 4
 
@@ -19,13 +21,13 @@ SCALE = 4
 class GlideUpsampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideUpsampler",
             display_name="GLIDE Upsampler",
-            category="GLIDE",
             description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt "
             "and the small picture suggest. It was trained on 64x64 to 256x256; larger pictures are painted in "
             "overlapping tiles. With original and mask, an inpainting upsampler keeps the original's known pixels.",
+            search_aliases=["upscale", "super resolution", "enlarge", "4x", "inpaint"],
             inputs=[
                 io.Model.Input("model", tooltip="A GLIDE upsampler."),
                 io.Clip.Input(
@@ -78,7 +80,7 @@ class GlideUpsampler(io.ComfyNode):
             if (original is None) != (mask is None):
                 raise ValueError("original and mask belong together: connect both, or none to enlarge a whole picture")
             sampling.require(model, "upsample" if mask is None else "upsample-inpaint")
-            low_res = _picture(latent, image)
+            low_res = picture_to_enlarge(latent, image)
             batch, _, height, width = low_res.shape
             canvas = sampling.empty((batch, 3, SCALE * height, SCALE * width))
             if mask is not None:
@@ -100,7 +102,7 @@ class GlideUpsampler(io.ComfyNode):
             if mask is None:
                 enlarged = sampling.run(model, positive, negative, {"samples": canvas}, options, seed)
             else:
-                enlarged = sampling.inpaint(model, positive, negative, canvas, mask, options, seed)
+                enlarged = inpaint(model, positive, negative, canvas, mask, options, seed)
         return io.NodeOutput(enlarged, sampling.to_image(enlarged["samples"]))
 
 
@@ -114,7 +116,7 @@ def _original(original, mask, canvas):
     return sampling.from_image(pictures).to(canvas), mask.to(canvas)
 
 
-def _picture(latent, image):
+def picture_to_enlarge(latent, image):
     """[B, 3, h, w] in -1..1 from the one of the two that is connected."""
     if (latent is None) == (image is None):
         raise ValueError("connect either latent or image, the picture to enlarge")

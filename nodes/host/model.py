@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from ...glide_core.config import ModelConfig
-from ...glide_core.guidance import clip
 from ...glide_core.model import quantize, unet_input
-from ...glide_core.schedule import NoiseSchedule
+from ...glide_core.schedule import NOISE_FROM, NoiseSchedule
 from ...glide_core.tiles import tiled
 from ...glide_core.unet import UNet
 from . import conditioning
 from .attention import attention
+from .threshold import Threshold, with_threshold
 
 VARIANCE = "glide_variance"  # key in transformer_options of the samplers.Variance that wants to be filled
 
@@ -60,6 +60,12 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
         self.schedule = schedule
         self._register_schedule(given_betas=torch.from_numpy(schedule.betas))
 
+    @property
+    def sigma_max(self) -> Tensor:
+        """Where the host's schedulers start: the last sigmas of the cosine schedule (to 20291) are one and the same
+        noise, but karras, exponential and linear_quadratic would spend most of their steps there."""
+        return self.sigmas[NOISE_FROM]
+
     def timestep(self, sigma: Tensor) -> Tensor:
         return self.schedule.timestep(sigma)
 
@@ -86,6 +92,17 @@ class GlideConfig(comfy.supported_models_base.BASE):
     def get_model(self, state_dict, prefix="", device=None):
         return GlideModel(self, device=device)
 
+    # What CheckpointSave writes has the flat names of the published files, so that GlideLoader reads it again.
+
+    def process_unet_state_dict_for_saving(self, state_dict):
+        return state_dict
+
+    def process_clip_state_dict_for_saving(self, state_dict):
+        return {name.removeprefix("text."): tensor for name, tensor in state_dict.items()}
+
+    def process_vae_state_dict_for_saving(self, state_dict):
+        return {}
+
 
 class GlideModel(comfy.model_base.BaseModel):
     """Turns CONDITIONING and LATENT into the U-Net's inputs, and refuses what belongs to other models."""
@@ -99,10 +116,12 @@ class GlideModel(comfy.model_base.BaseModel):
         noise = kwargs["noise"]
         self._check_size(noise)
         conditioning.check(kwargs, self.encoder, self.config.kind)
+        conditioning.check_area(kwargs.get("area"), self.config)
+        text, pooled = conditioning.text(kwargs)
         # CONDRegular: CONDCrossAttn would repeat the text, whose keys share a softmax with the pixels'.
         conds = {
-            "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
-            "y": comfy.conds.CONDRegular(kwargs["pooled_output"]),
+            "c_crossattn": comfy.conds.CONDRegular(text),
+            "y": comfy.conds.CONDRegular(pooled),
         }
         if self.config.in_channels > 3:
             conds["c_concat"] = comfy.conds.CONDNoiseShape(self._conditions(noise, kwargs))
@@ -118,11 +137,13 @@ class GlideModel(comfy.model_base.BaseModel):
                 f"GLIDE's latents are pictures with 3 channels, but this LATENT has {channels}: "
                 "make it with EmptyGlideLatent, or with VAEEncode and the VAE of GlideLoader"
             )
-        multiple = self.config.size_multiple
-        if height % multiple or width % multiple:
+        multiple, native = self.config.size_multiple, self.config.image_size
+        smallest, largest = native // 4, float("inf") if self.config.low_res else native * 4
+        if height % multiple or width % multiple or min(height, width) < smallest or max(height, width) > largest:
             raise ValueError(
-                f"this GLIDE model needs sides that are multiples of {multiple}, but the LATENT is {width}x{height}; "
-                f"its own size is {self.config.image_size}x{self.config.image_size}"
+                f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {smallest} to {largest} pixels, "
+                f"multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of ComfyUI "
+                "divide the numbers of EmptyLatentImage by 8)"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
@@ -158,10 +179,6 @@ def _fit(image: Tensor, noise: Tensor) -> Tensor:
     return comfy.utils.resize_to_batch_size(image, noise.shape[0])
 
 
-def clip_denoised(args: dict) -> Tensor:
-    return clip(args["denoised"])
-
-
 def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
     """Make a MODEL.
 
@@ -183,5 +200,4 @@ def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype
     assign = {"assign": True} if getattr(patcher, "is_dynamic", bool)() else {}
     model.load_model_weights(state_dict, "", **assign)
     # Pixels need it: without the reference's clipping at every step sampling ends far outside of -1..1.
-    patcher.set_model_sampler_post_cfg_function(clip_denoised)
-    return patcher
+    return with_threshold(patcher, Threshold())
