@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 BLENDS = ("hard", "feather", "poisson")
@@ -33,12 +33,20 @@ def feathered(own: Tensor, feather: int) -> Tensor:
     """Weights [H, W]: 1 on own, falling to 0 at the distance feather (in pixels) from it."""
     if feather <= 0 or not own.any():
         return own.float()
-    distance = cv2.distanceTransform((~own).cpu().numpy().astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return torch.from_numpy(1 - distance / (feather + 1)).clamp(0, 1).to(own.device)
+    distance = ndimage.distance_transform_edt((~own).cpu().numpy())
+    return torch.from_numpy(1 - distance / (feather + 1)).float().clamp(0, 1).to(own.device)
 
 
 def poisson(painted: Tensor, target: Tensor, own: Tensor) -> Tensor:
-    """OpenCV's seamlessClone, in 8 bits, with room at the picture's edges: there the painted colours stay."""
+    """OpenCV's seamlessClone, in 8 bits, with room at the picture's edges: there the painted colours stay.
+
+    Raises:
+        ValueError: OpenCV is not installed; nothing else here needs it, and ComfyUI does not bring it.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise ValueError("blend poisson needs OpenCV: pip install opencv-python-headless") from error
     if not own.any():
         return target
     around = [(BORDER, BORDER), (BORDER, BORDER), (0, 0)]
@@ -59,8 +67,8 @@ def match_colours(painted: Tensor, target: Tensor, own: Tensor, ring: int = RING
 
     For what was painted by a model that shifts colours. Nothing changes where there is no ring.
     """
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * ring + 1, 2 * ring + 1))
-    outside = torch.from_numpy(cv2.dilate(own.cpu().numpy().astype(np.uint8), disc) > 0).to(own.device) & ~own
+    distance = ndimage.distance_transform_edt((~own).cpu().numpy())
+    outside = torch.from_numpy(distance <= ring).to(own.device) & ~own
     if outside.sum() < 2:
         return painted
     (mean, std), (wanted_mean, wanted_std) = ((p.mean(0), p.std(0)) for p in (painted[outside], target[outside]))

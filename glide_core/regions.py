@@ -9,10 +9,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 from .blending import BLENDS, blend, match_colours
@@ -62,11 +62,13 @@ def fit(image: Tensor, mask: Tensor) -> Tensor:
 
 
 def grow(mask: Tensor, pixels: int) -> Tensor:
-    """The mask [B, H, W] larger by so many pixels on all sides, round at corners."""
+    """The mask [B, H, W] larger by so many pixels on all sides, round at corners; new ones are like the nearest old."""
     if pixels <= 0:
         return mask
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1, 2 * pixels + 1))
-    grown = [cv2.dilate(np.ascontiguousarray(part), disc) for part in mask.cpu().float().numpy()]
+    grown = []
+    for part in mask.cpu().float().numpy():
+        distance, nearest = ndimage.distance_transform_edt(part == 0, return_indices=True)
+        grown.append(np.where(distance <= pixels, part[tuple(nearest)], 0) if part.any() else part)
     return torch.from_numpy(np.stack(grown)).to(mask)
 
 
@@ -85,10 +87,10 @@ def around(mask: Tensor, context: float = 2.0, each: bool = False) -> list[Regio
 def _parts(own: Tensor, each: bool) -> list[Tensor]:
     if not each or not own.any():
         return [own]
-    count, labels = cv2.connectedComponents(own.cpu().numpy().astype(np.uint8))
-    if count - 1 > MAX_REGIONS:
-        raise ValueError(f"mask has {count - 1} separate regions: grow it until they join, or take it as a whole")
-    return [torch.from_numpy(labels == k).to(own.device) for k in range(1, count)]
+    labels, count = ndimage.label(own.cpu().numpy(), structure=np.ones((3, 3)))
+    if count > MAX_REGIONS:
+        raise ValueError(f"mask has {count} separate regions: grow it until they join, or take it as a whole")
+    return [torch.from_numpy(labels == k).to(own.device) for k in range(1, count + 1)]
 
 
 def _square(own: Tensor, context: float) -> tuple[int, int, int]:
@@ -171,14 +173,11 @@ def resize(image: Tensor, size: tuple[int, int], method: str = "area") -> Tensor
     """[H, W, C] in another size; the same size is the very same values."""
     if tuple(image.shape[:2]) == size:
         return image
-    pixels = np.ascontiguousarray(image.cpu().float().numpy())
-    if method == "area" and max(size) < max(pixels.shape[:2]):
-        resized = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA).reshape(*size, -1)
-    else:
-        channels = [Image.fromarray(np.ascontiguousarray(channel)) for channel in np.moveaxis(pixels, -1, 0)]
-        resized = np.stack([channel.resize(size[::-1], Image.Resampling.LANCZOS) for channel in channels], axis=-1)
-        resized = resized.clip(0, 1)
-    return torch.from_numpy(resized).to(image)
+    shrinks = max(size) < max(image.shape[:2])
+    filter = Image.Resampling.BOX if method == "area" and shrinks else Image.Resampling.LANCZOS
+    channels = [Image.fromarray(channel) for channel in image.movedim(-1, 0).cpu().float().contiguous().numpy()]
+    resized = np.stack([channel.resize(size[::-1], filter) for channel in channels], axis=-1)
+    return torch.from_numpy(resized.clip(0, 1)).to(image)
 
 
 def stitch(
