@@ -135,6 +135,7 @@ def edited(host, graph):
 def test_a_photo_painted_on_in_the_mask_editor(host, models):
     photo = np.asarray(Image.fromarray(painting(400)).resize((400, 300)))
     hole = np.s_[200:300, 40:120]
+    (host.base / "input" / "clipspace").mkdir(exist_ok=True)
     image = host.upload_image(with_hole(photo, hole), "clipspace/painted-masked.png")
     picture = edited(host, photo_graph(models, f"{image} [input]"))
     known = np.ones((300, 400), bool)
