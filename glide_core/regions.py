@@ -77,7 +77,7 @@ def around(mask: Tensor, context: float = 2.0, each: bool = False) -> list[Regio
 
     Args:
         mask: [B, H, W].
-        context: side of the square as a multiple of the longer side of what is masked.
+        context: side of the square as a multiple of the longer side of what is masked, up to the picture's.
         each: one square for each connected region instead of one for the whole mask.
     """
     owned = ((number, own) for number, part in enumerate(mask) for own in _parts(part > 0, each))
@@ -101,7 +101,8 @@ def _square(own: Tensor, context: float) -> tuple[int, int, int]:
         return (size[0] - side) // 2, (size[1] - side) // 2, side
     spans = [torch.where(own.any(dim=1 - axis))[0][[0, -1]].tolist() for axis in (0, 1)]
     longest = max(last - first + 1 for first, last in spans)
-    side = max(math.ceil(longest * max(context, 1.0)), MIN_SIDE)
+    # Beyond the picture's longer side there is nothing to see but its mirror image.
+    side = min(max(math.ceil(longest * max(context, 1.0)), MIN_SIDE), max(size))
     return *(_place(first, last, side, length) for (first, last), length in zip(spans, size)), side
 
 
