@@ -39,11 +39,12 @@ class Region:
     own: Tensor
 
 
-def fit(image: Tensor, mask: Tensor) -> Tensor:
+def fit(image: Tensor, mask: Tensor, name: str = "image") -> Tensor:
     """The mask in the size of the pictures and one for each.
 
     Args:
         image: [B, H, W, C]; mask: [B or 1, h, w] or [h, w].
+        name: what errors call the image.
     Raises:
         ValueError: mask and image cannot belong together.
     """
@@ -51,12 +52,12 @@ def fit(image: Tensor, mask: Tensor) -> Tensor:
     if 0 in mask.shape:
         raise ValueError(f"mask is empty: its size is {'x'.join(map(str, mask.shape))}")
     if 0 in image.shape[1:]:
-        raise ValueError(f"image is empty: its size is {'x'.join(map(str, image.shape))}")
-    for name, values in (("image", image), ("mask", mask)):
+        raise ValueError(f"{name} is empty: its size is {'x'.join(map(str, image.shape))}")
+    for what, values in ((name, image), ("mask", mask)):
         if values.isnan().any():
-            raise ValueError(f"{name} has NaN values: look at the node it comes from")
+            raise ValueError(f"{what} has NaN values: look at the node it comes from")
     if len(mask) not in (1, len(image)):
-        raise ValueError(f"mask is a batch of {len(mask)} for {len(image)} images: give 1, or one per image")
+        raise ValueError(f"mask is a batch of {len(mask)} for {len(image)} {name}s: give 1, or one for each")
     mask = fit_mask(mask[:, None].clamp(0, 1), tuple(image.shape[1:3]))[:, 0]
     return mask.expand(len(image), -1, -1)
 
