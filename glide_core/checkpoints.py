@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -327,19 +327,25 @@ def save(
     Raises:
         CheckpointError: the tensors are not those of the config.
     """
-    path = Path(path)
     check(state_dict, shapes(config))
-    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in state_dict.items()}
-    notes = {key: str(value) for key, value in metadata.items()} | {CONFIG_KEY: config.to_json()}
+    write(state_dict, path, dtype=dtype, **metadata, **{CONFIG_KEY: config.to_json()})
+
+
+def write(tensors: StateDict, path: str | Path, *, dtype: torch.dtype | None = None, **metadata: object) -> None:
+    """Write a .safetensors file, all or nothing; for the arguments see ``save``. Raises OSError."""
+    path = Path(path)
+    stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.touch()
         mode = temporary.stat().st_mode
-        save_file(tensors, temporary, notes)
+        save_file(stored, temporary, {key: str(value) for key, value in metadata.items()})
         temporary.chmod(mode)  # safetensors makes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)

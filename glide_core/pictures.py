@@ -40,17 +40,21 @@ def read_mask(path: str | Path) -> Tensor:
 
 
 def _pixels(path: str | Path, mode: str) -> np.ndarray:
-    """uint8 pixels, turned as EXIF says."""
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16 bits of grey, which Pillow's convert would cut off at 255
-                image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
-            return np.array(image.convert(mode))
+            return np.array(converted(file, mode))
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture that Pillow can read") from error
     except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def converted(file: Image.Image, mode: str) -> Image.Image:
+    """An opened picture of any kind in one of Pillow's modes, turned as its camera noted."""
+    image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow's convert would cut off at 255
+        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    return image.convert(mode)
 
 
 def write(path: Path, pixels: Tensor, parameters: dict[str, object]) -> None:

@@ -6,7 +6,8 @@ import pytest
 from glide_core.checkpoints import TINY_FOLDER
 from glide_core.tokenizer import Tokenizer
 from glide_core.train import scenes
-from glide_core.train.data import Folder, Scenes
+from glide_core.train.data import Scenes
+from glide_core.train.folder import Folder
 from glide_core.train.scenes import BACKGROUNDS, COLOURS, SHAPES, caption, held_out, render, sample_scene
 
 SEEDS = range(150)
@@ -112,7 +113,10 @@ def test_a_folder_gives_centre_squares_and_a_line_of_the_caption(tmp_path):
     Image.fromarray(wide).save(tmp_path / "without-caption.png")
     pictures, captions = Folder(tmp_path, 16).batch(np.random.default_rng(0), 8)
     assert (pictures == 200).all() and pictures.shape == (8, 16, 16, 3) and set(captions) == {"one", "two"}
+    (tmp_path / "a.txt").unlink()
     with pytest.raises(ValueError, match="no image with a caption"):
+        Folder(tmp_path, 16)
+    with pytest.raises(ValueError, match="not a folder"):
         Folder(tmp_path / "nowhere", 16)
 
 

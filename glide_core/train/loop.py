@@ -1,27 +1,41 @@
-"""The training loop: resumable to the same losses, alone or on several processes under ``torchrun``."""
+"""The training loop: resumable to the same losses, alone or on several processes through ``accelerate``."""
 
 from __future__ import annotations
 
+import math
 import os
+import signal
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
-import torch.distributed as dist
+from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from .. import checkpoints
+from ..device import DTYPES
 from ..model import Text2Im
 from ..schedule import NoiseSchedule
 from ..tokenizer import Tokenizer
 from ..unet import AttentionBlock, ResBlock
-from .loss import DiffusionLoss, prepare
-from .optim import Optimizer
+from . import lora
+from .data import Data, warn
+from .feed import Feed, Piece
+from .log import Log
+from .loss import DiffusionLoss
+from .optim import Optimizer, trained
+from .options import Options
+from .recompute import recompute_blocks
+from .samples import Samples
+
+MAX_BAD_STEPS = 20
 
 
 def warmed_up_ema(decay: float):
@@ -34,180 +48,224 @@ def warmed_up_ema(decay: float):
     return update
 
 
-class Data(Protocol):
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str]]:
-        """uint8 [size, S, S, 3] and a caption for each."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A part of the training: ``steps`` updates on ``batch`` pictures of side ``resolution``."""
-
-    resolution: int
-    steps: int
-    batch: int
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train.
-
-    Attributes:
-        phases: run one after the other.
-        lr: learning rate, after ``warmup`` steps; falls to zero over the last ``decay`` (0..1) of all steps.
-        ema: decay of the averaged weights, which are what is exported.
-        caption_dropout: part of the captions replaced by the empty one, for guidance.
-        precision: "bf16" or "fp32".
-        muon: see ``Optimizer``.
-        focus: see ``loss.timestep_density``.
-        seed: decides data order, captions, noise and initial weights.
-        minutes: stop (with a checkpoint) after this time.
-        save_every: minutes between checkpoints.
-    """
-
-    phases: tuple[Phase, ...]
-    lr: float = 1.5e-3
-    warmup: int = 50
-    decay: float = 0.3
-    ema: float = 0.998
-    caption_dropout: float = 0.15
-    precision: str = "fp32"
-    muon: bool = True
-    focus: tuple[float, float] | None = None
-    seed: int = 0
-    minutes: float = float("inf")
-    save_every: float = 5.0
-
-    @property
-    def steps(self) -> int:
-        return sum(phase.steps for phase in self.phases)
-
-    def phase_at(self, step: int) -> Phase:
-        for phase in self.phases:
-            if step < phase.steps:
-                return phase
-            step -= phase.steps
-        raise IndexError("the training is over")
-
-    def lr_scale(self, step: int) -> float:
-        left = (self.steps - step) / max(1, round(self.decay * self.steps))
-        return min(1.0, (step + 1) / max(1, self.warmup), left if self.decay else 1.0)
-
-
 class Trainer:
     """A model with everything a step needs; ``state.pt`` in the folder ``out`` holds it all.
 
     Args:
-        model: on the device to train on.
+        model: what of it requires gradients is trained.
         data: pictures of side ``model.config.image_size`` and captions.
-        out: gets ``state.pt`` and ``<kind>.safetensors``, the averaged weights as fp16.
+        out: gets ``state.pt``, ``log.csv``, ``<kind>.safetensors`` (the averaged weights as fp16) with its tokenizer,
+            ``lora.safetensors`` where the model has one, and ``samples``.
+        accelerator: of the processes that train together (default: this one alone, on the device of the model).
+        prompts: of the sample sheets (default: captions of the data).
     """
 
-    def __init__(self, model: Text2Im, tokenizer: Tokenizer, data: Data, options: Options, out: Path):
-        self.model, self.tokenizer, self.data, self.options, self.out = model, tokenizer, data, options, Path(out)
+    def __init__(
+        self,
+        model: Text2Im,
+        tokenizer: Tokenizer,
+        data: Data,
+        options: Options,
+        out: Path,
+        accelerator: Accelerator | None = None,
+        prompts: Sequence[str] = (),
+    ):
+        self.tokenizer, self.options, self.out = tokenizer, options, Path(out)
+        cpu = next(model.parameters()).device.type == "cpu"
+        self.accelerator = accelerator or Accelerator(cpu=cpu, mixed_precision="no")
+        self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
+        self.model = model.to(self.device)
         self.ema = AveragedModel(model, multi_avg_fn=warmed_up_ema(options.ema))
-        self.optimizer = Optimizer(model, options.lr, muon=options.muon)
-        self.device = next(model.parameters()).device
-        self.loss = DiffusionLoss(NoiseSchedule(model.config.noise_schedule), self.device, options.focus)
-        self.rank = dist.get_rank() if dist.is_initialized() else 0
-        self.processes = dist.get_world_size() if dist.is_initialized() else 1
-        self.step = 0
+        if options.recompute:
+            recompute_blocks(model)
+        self.parallel = self.accelerator.prepare_model(model)
+        scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
+        self.optimizer = Optimizer(model, options.lr, muon=options.muon, scaler=scaler)
+        self.loss = DiffusionLoss(
+            NoiseSchedule(model.config.noise_schedule), self.device, options.focus, options.noise_offset
+        )
+        self.samples = None
+        if options.sample_every:
+            side = options.phases[-1].resolution
+            self.samples = Samples(self.out, data, tokenizer, model.config, prompts, side, options.seed)
+        self.feed = Feed(data, tokenizer, model.config, options, self.accelerator.process_index, self.processes)
+        self.step, self.bad_steps = 0, 0
+        self.signalled = False  # this process was asked to stop
+        self.interrupted = False  # all processes agreed to
 
     def run(self) -> list[float]:
-        """Train until all steps or the minutes are over, then save. Returns the loss of each step."""
+        """Train until all steps or the minutes are over, or until Ctrl-C, then save. Returns the loss of each step.
+
+        Raises:
+            ValueError: the training diverged; OSError: the disk is full. Neither harms the last checkpoint.
+        """
         options, losses, start = self.options, [], time.monotonic()
-        saved = start
-        with tqdm(total=options.steps, initial=self.step, disable=self.rank > 0, smoothing=0.05) as bar:
-            while self.step < options.steps and not self._agreed(time.monotonic() - start > 60 * options.minutes):
+        main, saved, over = self.accelerator.is_main_process, start, False
+        self.out.mkdir(parents=True, exist_ok=True)
+        log = Log(self.out, self.step, options.tensorboard) if main else None
+        with (
+            self._signals(),
+            tqdm(total=options.steps, initial=self.step, disable=not main, smoothing=0.05) as bar,
+        ):
+            while self.step < options.steps and not (over or self.interrupted):
                 began, batch = time.monotonic(), options.phase_at(self.step).batch
-                losses.append(self.train_step())
-                speed = batch / (time.monotonic() - began)
+                loss, norm = self.train_step()
+                losses.append(loss)
+                now = time.monotonic()
+                speed = batch / (now - began)
+                if log:
+                    lr = options.lr * options.lr_scale(self.step - 1)
+                    log(step=self.step - 1, loss=loss, lr=lr, gradient_norm=norm, images_per_second=speed)
                 bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.4f}, {speed:.0f} img/s", refresh=False)
                 bar.update()
-                if time.monotonic() - saved > 60 * options.save_every:
+                if self.samples and main and self.step % options.sample_every == 0:
+                    with self._autocast():
+                        self.samples.draw(self.ema.module, self.step)
+                self.interrupted, over, due = self._agreed(
+                    self.signalled, now - start > 60 * options.minutes, now - saved > 60 * options.save_every
+                )
+                if due:
                     self.save()
                     saved = time.monotonic()
         self.save()
+        if log:
+            log.close()
+        self.feed.close()
         return losses
 
-    def train_step(self) -> float:
-        """One update. What it sees depends on the seed and the step alone, so a resumed run repeats it."""
-        options = self.options
-        phase = options.phase_at(self.step)
-        rng = np.random.default_rng([options.seed, self.step, self.rank])
-        pictures, captions = self.data.batch(rng, phase.batch // self.processes)
-        captions = ["" if rng.random() < options.caption_dropout else text for text in captions]
-        images, conditions = prepare(self.model.config, pictures, phase.resolution, rng)
-        tokens, mask = self.tokenizer.batch(captions)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        to = self.device
-        with torch.autocast(to.type, torch.bfloat16, enabled=options.precision == "bf16"):
-            loss = self.loss(
-                self.model, images.to(to), tokens.to(to), mask.to(to), generator,
-                **{name: value.to(to) for name, value in conditions.items()},
-            )
-        loss.backward()
-        value = self._average_gradients(loss.detach())
-        nn.utils.clip_grad_norm_(self.optimizer.parameters, 1.0)
-        self.optimizer.step(options.lr_scale(self.step))
-        self.ema.update_parameters(self.model)
+    def train_step(self) -> tuple[float, float]:
+        """One update. What it sees depends on the seed and the step alone, so a resumed run repeats it.
+
+        Returns:
+            The mean loss of all processes and the norm of the gradient. Where one is not finite, nothing was updated.
+        """
+        pieces = self.feed(self.step)
+        loss = torch.stack([self._backward(piece, last=piece is pieces[-1]) for piece in pieces]).sum()
+        loss = float(self.accelerator.reduce(loss, "mean"))
+        norm = self.optimizer.step(self.options.lr_scale(self.step))
+        if math.isfinite(loss) and math.isfinite(norm):
+            self.bad_steps = 0
+            self.ema.update_parameters(self.model)
+        else:
+            self._report_bad_step(loss, norm)
         self.step += 1
-        return value
+        return loss, norm
 
-    def _average_gradients(self, loss: Tensor) -> float:
-        """Give every process the mean gradient of all; returns the mean loss."""
-        if self.processes == 1:
-            return float(loss)
-        parameters = self.optimizer.parameters
-        flat = torch.cat([loss.view(1), *(p.grad.flatten() for p in parameters)])
-        dist.all_reduce(flat)
-        flat /= self.processes
-        for p, part in zip(parameters, flat[1:].split([p.numel() for p in parameters])):
-            p.grad = part.view_as(p)
-        return float(flat[0])
+    def _backward(self, piece: Piece, *, last: bool) -> Tensor:
+        """Add a piece's gradient; the last piece's backward pass averages those of all processes."""
+        to = self.device
+        conditions = {name: value.to(to) for name, value in piece.conditions.items()}
+        with nullcontext() if last else self.accelerator.no_sync(self.parallel):
+            with self._autocast():
+                loss = self.loss(
+                    self.parallel, piece.images.to(to), piece.tokens.to(to), piece.mask.to(to), piece.generator,
+                    **conditions,
+                )
+            loss = loss / self.options.accumulate
+            self.optimizer.scaler.scale(loss).backward()
+        return loss.detach()
 
-    def _agreed(self, stop: bool) -> bool:
-        """The first process decides for all."""
+    def _autocast(self):
+        precision = self.options.precision
+        return torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32")
+
+    def _report_bad_step(self, loss: float, norm: float) -> None:
+        self.bad_steps += 1
+        if self.bad_steps == MAX_BAD_STEPS:
+            raise ValueError(
+                f"the loss or its gradient was not finite in {MAX_BAD_STEPS} steps in a row; the last checkpoint was "
+                "left as it is: go on from it with --resume and a lower --lr, or with --precision bf16 or fp32"
+            )
+        if self.accelerator.is_main_process:
+            warn(f"step {self.step} is skipped: its loss is {loss:.3g}, its gradient's norm {norm:.3g}")
+
+    def _agreed(self, *flags: bool) -> list[bool]:
+        """What any process wants, all do."""
         if self.processes == 1:
-            return stop
-        flag = torch.tensor([float(stop)], device=self.device)
-        dist.broadcast(flag, 0)
-        return bool(flag)
+            return list(flags)
+        wanted = self.accelerator.reduce(torch.tensor(flags, dtype=torch.float32, device=self.device), "sum")
+        return [bool(flag) for flag in wanted]
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C lets the step finish; a second one stops at once, if no other process waits for this one."""
+
+        def interrupt(number, frame):
+            if self.signalled and self.processes == 1:
+                raise KeyboardInterrupt
+            self.signalled = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     @property
     def state_path(self) -> Path:
         return self.out / "state.pt"
 
     def save(self) -> None:
-        """Write the training state and the averaged model, each by an atomic rename."""
-        if self.rank > 0:
+        """Write the training state and the averaged model, each by an atomic rename. Raises OSError."""
+        position = torch.tensor([self.feed.position], device=self.device)
+        positions = self.accelerator.gather(position).tolist()
+        if not self.accelerator.is_main_process:
             return
         self.out.mkdir(parents=True, exist_ok=True)
-        state = {
-            "model": self.model.state_dict(),
-            "ema": self.ema.module.state_dict(),
+        _write_state(self.state_path, {
+            "model": {name: p.detach() for name, p in trained(self.model).items()},
+            "ema": {name: p.detach() for name, p in trained(self.ema.module).items()},
             "ema_count": self.ema.n_averaged,
             "optimizer": self.optimizer.state_dict(),
             "config": self.model.config.to_json(),
             "step": self.step,
-        }
-        temporary = self.state_path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, self.state_path)
-        config = self.model.config
+            "positions": positions,
+        })
+        config, average = self.model.config, self.ema.module
         path = self.out / f"{config.kind}.safetensors"
-        checkpoints.save(self.ema.module.state_dict(), config, path, dtype=torch.float16, step=self.step)
+        checkpoints.save(lora.merged(average), config, path, dtype=torch.float16, step=self.step)
+        self.out.joinpath(f"{config.kind}.tokenizer.json").write_text(self.tokenizer.to_json(), encoding="utf-8")
+        if any(parametrize.is_parametrized(layer) for layer in average.modules()):
+            lora.save(average, self.out / "lora.safetensors", step=self.step)
 
     def resume(self) -> None:
-        """Continue from ``state.pt`` in ``out``. Raises FileNotFoundError, or ValueError for another model's state."""
+        """Continue from ``state.pt`` in ``out``. Raises ValueError: it isn't there, or is another training's."""
+        if not self.state_path.is_file():
+            raise ValueError(f"{self.state_path} is not there: start without --resume")
         state = torch.load(self.state_path, map_location="cpu", weights_only=True)
-        if state["config"] != self.model.config.to_json():
-            raise ValueError(f"{self.state_path} is the state of another model: train into another folder")
-        self.model.load_state_dict(state["model"])
-        self.ema.module.load_state_dict(state["ema"])
+        mine, theirs = ({name: p.shape for name, p in part.items()} for part in (trained(self.model), state["model"]))
+        if state["config"] != self.model.config.to_json() or mine != theirs:
+            raise ValueError(
+                f"{self.state_path} is the state of another model, or of other trained parts (--lora, --freeze): "
+                "give the options it was made with, or train into another folder"
+            )
+        with torch.no_grad():
+            for model, values in ((self.model, state["model"]), (self.ema.module, state["ema"])):
+                for name, p in trained(model).items():
+                    p.copy_(values[name])
         self.ema.n_averaged.copy_(state["ema_count"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        positions = state["positions"]
+        self.feed.seek(positions[self.accelerator.process_index % len(positions)])
+
+
+def _write_state(path: Path, state: dict) -> None:
+    """All or nothing: a failure leaves what was there."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        torch.save(state, temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except RuntimeError as error:  # how torch reports a full disk
+        raise OSError(f"{path} cannot be written, is the disk full? ({error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..model import Text2Im, quantize
 from ..schedule import NUM_TIMESTEPS, NoiseSchedule
+from .masks import random_masks
 
 MAX_SNR = 5.0  # Min-SNR (Hang 2023): clean pictures teach little, so their weight ends here
 MAX_WEIGHT = 500.0  # the last timesteps' eps has no more precision to give in bf16
@@ -47,10 +48,21 @@ class DiffusionLoss:
     ``focus`` spends the training on the noise levels where most is decided: a scene's layout and colours, for one, at
     sigma 1 to 60, of which uniform timesteps of the base's schedule draw few.
 
+    ``offset`` adds low frequencies to the noise: value k is the standard deviation of a grid of 4^k x 4^k numbers,
+    spread over the picture. Plain noise has almost none, so it hardly teaches to mend a colour that went wrong over an
+    area, and a short training leaves colours wrong.
+
     The variance channels stay zero: the middle between the smallest and the largest useful variance.
     """
 
-    def __init__(self, schedule: NoiseSchedule, device: torch.device, focus: tuple[float, float] | None = None):
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        device: torch.device,
+        focus: tuple[float, float] | None = None,
+        offset: tuple[float, ...] = (),
+    ):
+        self.offset = offset
         self.alphas_cumprod = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
         self.cumulative = timestep_density(schedule, focus).cumsum(0)
         self.weights = timestep_weights(schedule).to(device)
@@ -60,7 +72,11 @@ class DiffusionLoss:
     ) -> Tensor:
         """images: [B, 3, H, W] in -1..1; generator: the CPU's, for timesteps and noise; others: see ``Text2Im``."""
         t = stratified_timesteps(self.cumulative, len(images), generator).to(images.device)
-        noise = torch.randn(images.shape, generator=generator).to(images)
+        noise = torch.randn(images.shape, generator=generator)
+        for k, std in enumerate(self.offset):
+            grid = torch.randn(*images.shape[:2], 4**k, 4**k, generator=generator)
+            noise += std * F.interpolate(grid, images.shape[-2:], mode="bilinear")
+        noise = noise.to(images)
         bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
         noisy = (bar.sqrt() * images + (1 - bar).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         eps = model(noisy, t, tokens, mask, **conditions)[:, :3].float()
@@ -82,12 +98,19 @@ def prepare(config: ModelConfig, pictures: np.ndarray, resolution: int, rng: np.
     Returns:
         images [B, 3, R, R] in -1..1, and the model's conditions.
     """
-    if not config.low_res:
+    conditions = {}
+    if config.low_res:
+        top, left = rng.integers(pictures.shape[1] - resolution + 1, size=2)
+        images = _normalised(pictures[:, top : top + resolution, left : left + resolution])
+        conditions["low_res"] = quantize(F.avg_pool2d(images, 4))
+    else:
         images = _normalised(pictures)
-        return (images if resolution == images.shape[-1] else F.interpolate(images, (resolution,) * 2, mode="area")), {}
-    top, left = rng.integers(pictures.shape[1] - resolution + 1, size=2)
-    images = _normalised(pictures[:, top : top + resolution, left : left + resolution])
-    return images, {"low_res": quantize(F.avg_pool2d(images, 4))}
+        if resolution != images.shape[-1]:
+            images = F.interpolate(images, (resolution,) * 2, mode="area")
+    if config.inpaint:  # low_res shows the whole picture all the same
+        conditions["inpaint_image"] = images
+        conditions["inpaint_mask"] = torch.from_numpy(random_masks(rng, len(images), resolution))
+    return images, conditions
 
 
 def _normalised(pictures: np.ndarray) -> Tensor:

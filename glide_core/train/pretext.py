@@ -1,4 +1,4 @@
-"""A first lesson for the text transformer: ``python -m glide_core.train.pretext MODEL OUT`` makes an initial model.
+"""A first lesson for the text transformer.
 
 Before any picture it learns to tell, from its last token, what a caption says of a drawn scene. A minute of this
 saves the diffusion training most of the time in which it would find out which colour belongs to which shape.
@@ -6,7 +6,6 @@ saves the diffusion training most of the time in which it would find out which c
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,9 @@ def teach(
 ) -> list[float]:
     """Train ``model.text`` in place. Returns the loss of each step (a sum of cross entropies, in nats)."""
     head = nn.Linear(model.config.xf_width, sum(CLASSES))
-    optimizer, head_optimizer = Optimizer(model.text, lr, muon=True), torch.optim.AdamW(head.parameters(), lr)
+    for unread in (model.unet, model.text.transformer_proj):
+        unread.requires_grad_(False)
+    optimizer, head_optimizer = Optimizer(model, lr, muon=True), torch.optim.AdamW(head.parameters(), lr)
     rng, losses = np.random.default_rng(seed), []
     for step in tqdm(range(steps), "reading captions"):
         scenes = [sample_scene(int(i)) for i in rng.integers(SEEDS, size=batch)]
@@ -61,29 +62,19 @@ def teach(
         parts = head(last[:, -1].float()).split(CLASSES, dim=1)
         loss = sum(F.cross_entropy(part, classes[:, i]) for i, part in enumerate(parts))
         loss.backward()
-        nn.utils.clip_grad_norm_(optimizer.parameters, 1.0)
         optimizer.step(min(1.0, (step + 1) / 50, (steps - step) / (0.3 * steps)))
         head_optimizer.step()
         head_optimizer.zero_grad()
         losses.append(float(loss.detach()))
+    model.requires_grad_(True)
     return losses
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", choices=[f"tiny-{kind}" for kind in TINY])
-    parser.add_argument("out", type=Path, help="the .safetensors to write")
-    parser.add_argument("--tokenizer", type=Path, default=checkpoints.TINY_FOLDER / "tokenizer.json")
-    parser.add_argument("--steps", type=int, default=250)
-    args = parser.parse_args()
+def lesson(name: str, out: Path, tokenizer: Path, steps: int) -> None:
+    """Write an initial checkpoint of a tiny model whose text transformer can read; name: "tiny-base", ..."""
     torch.manual_seed(0)
-    config = TINY[args.model.removeprefix("tiny-")]
+    config = TINY[name.removeprefix("tiny-")]
     model = Text2Im(config)
     initialise(model)
-    losses = teach(model, Tokenizer.from_file(args.tokenizer, config.text_ctx), steps=args.steps)
-    print(f"loss {np.mean(losses[:10]):.2f} -> {np.mean(losses[-20:]):.2f}")
-    checkpoints.save(model.state_dict(), config, args.out)
-
-
-if __name__ == "__main__":
-    main()
+    teach(model, Tokenizer.from_file(tokenizer, config.text_ctx), steps=steps)
+    checkpoints.save(model.state_dict(), config, out)

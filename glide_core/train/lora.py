@@ -1,0 +1,77 @@
+"""LoRA (Hu 2021): train small low-rank additions to the weights, in a file that ComfyUI's stock loaders apply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from .. import checkpoints
+from ..model import Text2Im
+
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+
+
+class LowRank(nn.Module):
+    """weight -> weight + scale * up @ down, which is zero at first.
+
+    Args:
+        weight: [out, in, ...]; rank: of the addition, at most that of the weight.
+    """
+
+    def __init__(self, weight: Tensor, rank: int, scale: float):
+        super().__init__()
+        out, *rest = weight.shape
+        rank = min(rank, out, math.prod(rest))
+        self.scale = scale
+        self.down = nn.Parameter(weight.new_empty(rank, *rest))
+        self.up = nn.Parameter(weight.new_zeros(out, rank, *[1] * (weight.ndim - 2)))
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.scale * (self.up.flatten(1) @ self.down.flatten(1)).view_as(weight)
+
+
+def add(model: Text2Im, rank: int, scale: float = 1.0) -> None:
+    """Give every layer that is trained so far an addition of this rank, and train nothing else from now on.
+
+    Args:
+        scale: alpha / rank in the words of the paper.
+    """
+    layers = [layer for _, layer in _layers(model) if layer.weight.requires_grad]
+    model.requires_grad_(False)
+    for layer in layers:
+        parametrize.register_parametrization(layer, "weight", LowRank(layer.weight.detach(), rank, scale))
+
+
+def merged(model: Text2Im) -> checkpoints.StateDict:
+    """The state dict of the plain model that computes the same."""
+    plain = {name: tensor for name, tensor in model.state_dict().items() if ".parametrizations." not in name}
+    with torch.no_grad():
+        return plain | {f"{name}.weight": layer.weight for name, layer in _layers(model)}
+
+
+def save(model: Text2Im, path: Path, **metadata: object) -> None:
+    """Write the additions under the names by which ComfyUI's loaders find a MODEL's and a CLIP's weights, as fp16."""
+    tensors = {}
+    for part, prefix in ((model.unet, "diffusion_model"), (model.text, "text_encoders.text")):
+        for name, layer in part.named_modules():
+            if parametrize.is_parametrized(layer):
+                addition = layer.parametrizations.weight[0]
+                rank = len(addition.down)
+                tensors[f"{prefix}.{name}.lora_up.weight"] = addition.up
+                tensors[f"{prefix}.{name}.lora_down.weight"] = addition.down
+                tensors[f"{prefix}.{name}.alpha"] = torch.tensor(float(addition.scale * rank))
+    checkpoints.write(tensors, path, dtype=torch.float16, glide_kind=model.config.kind, **metadata)
+
+
+def _layers(model: Text2Im) -> Iterator[tuple[str, nn.Module]]:
+    """Layers with a matrix or kernels, by their names in a checkpoint."""
+    for part in (model.unet, model.text):
+        for name, layer in part.named_modules():
+            if isinstance(layer, LAYERS):
+                yield name, layer

@@ -1,0 +1,70 @@
+"""Regions to erase while an inpainting model is trained (paper section 2.4): what users paint, and everything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+Draw = Callable[[np.ndarray, np.random.Generator], None]
+
+
+def random_masks(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
+    """[count, 1, side, side] float32, 1 = known, 0 = erased. Each has something erased; a fifth has everything."""
+    return np.stack([_known(rng, side) for _ in range(count)])[:, None]
+
+
+def _known(rng: np.random.Generator, side: int) -> np.ndarray:
+    erased = np.zeros((side, side), np.uint8)
+    draw = SHAPES[rng.choice(len(SHAPES), p=SHARES)]
+    draw(erased, rng)
+    if not erased.any():  # a shape that fell between the pixels
+        erased[:] = 1
+    return 1 - erased.astype(np.float32)
+
+
+def everything(erased: np.ndarray, rng: np.random.Generator) -> None:
+    """Text to image is the case in which nothing is known: the model must not forget it."""
+    erased[:] = 1
+
+
+def boxes(erased: np.ndarray, rng: np.random.Generator) -> None:
+    side = len(erased)
+    for _ in range(rng.integers(1, 4)):
+        height, width = (side * rng.uniform(0.15, 0.75, 2)).astype(int)
+        top, left = rng.integers(side - height + 1), rng.integers(side - width + 1)
+        erased[top : top + height, left : left + width] = 1
+
+
+def blobs(erased: np.ndarray, rng: np.random.Generator) -> None:
+    side = len(erased)
+    for _ in range(rng.integers(1, 4)):
+        centre, axes = rng.uniform(0, side, 2), side * rng.uniform(0.1, 0.45, 2)
+        cv2.ellipse(erased, _point(centre), _point(axes), rng.uniform(0, 180), 0, 360, 1, cv2.FILLED)
+
+
+def half_plane(erased: np.ndarray, rng: np.random.Generator) -> None:
+    """One side of a line; half of them are exactly one of the picture's own sides."""
+    angle = rng.uniform(0, 2 * math.pi) if rng.random() < 0.5 else rng.integers(4) * math.pi / 2
+    y, x = np.mgrid[: len(erased), : len(erased)] / len(erased) - 0.5
+    erased[x * math.cos(angle) + y * math.sin(angle) > rng.uniform(-0.25, 0.25)] = 1
+
+
+def strokes(erased: np.ndarray, rng: np.random.Generator) -> None:
+    """A hand with a brush."""
+    side = len(erased)
+    for _ in range(rng.integers(1, 4)):
+        turns = rng.normal(0, 0.25 * side, (rng.integers(2, 6), 2))
+        points = rng.uniform(0, side, 2) + np.cumsum(turns, axis=0)
+        width = max(1, round(side * rng.uniform(0.03, 0.15)))
+        cv2.polylines(erased, [points.round().astype(np.int32)], False, 1, width)
+
+
+def _point(values: np.ndarray) -> tuple[int, int]:
+    return int(values[0]), int(values[1])
+
+
+SHAPES: tuple[Draw, ...] = (everything, boxes, blobs, half_plane, strokes)
+SHARES = (0.2, 0.25, 0.25, 0.15, 0.15)

@@ -1,0 +1,97 @@
+"""How the embedded tiny models were made: ``python -m glide_core.train.recipes NAME FOLDER`` makes one again.
+
+The same commands run on a CPU and on a GPU. A recipe that was stopped goes on where it was when it is started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import train
+from ..config import TINY
+from . import pretext, vocabulary
+
+NAMES = [f"tiny-{kind}" for kind in TINY]
+COMMON = "scenes --optimizer muon"
+LESSON = 250  # steps of ``pretext``
+
+# Stages of `glide train`, one after the other; {init} is the result of the one before, at first of the text's lesson
+# or, for an inpainting model, of the plain model's recipe.
+STAGES = {
+    "tiny-base": [
+        "--init {init} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 64 --steps 1200 5000 2000 --batch 16",
+    ],
+    "tiny-upsample": [
+        "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "
+        "--batch 16 5 2",
+        "--init {init} --lr 1.5e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 --resolution 64 128 "
+        "--steps 1300 300 --batch 16 5 --decay 0.5",
+    ],
+    "tiny-base-inpaint": ["--init {init} --variant inpaint --lr 1e-3 --focus 1.2 1.6 --steps 900 --batch 16"],
+    "tiny-upsample-inpaint": [
+        "--init {init} --variant inpaint --lr 1e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 "
+        "--resolution 64 128 --steps 500 100 --batch 16 5"
+    ],
+}
+
+
+def make(name: str, folder: Path, scale: float = 1.0, options: Sequence[str] = ()) -> Path:
+    """Make one model below ``folder``, with the model it starts from where that is not there yet.
+
+    Args:
+        scale: of the numbers of steps; 1 is what the shipped files had, more is better.
+        options: of `glide train`, to add to every stage.
+    Returns:
+        The finished .safetensors.
+    """
+    result = folder / f"{name}.safetensors"
+    if result.exists():
+        return result
+    folder.mkdir(parents=True, exist_ok=True)
+    source = _start(name, folder, scale, options)
+    for k, stage in enumerate(STAGES[name]):
+        command = [*f"{COMMON} {stage}".format(init=source).split(), *options]
+        source = _run(command, folder / f"{name}.{k}", scale)
+    shutil.copyfile(source, result)
+    return result
+
+
+def _start(name: str, folder: Path, scale: float, options: Sequence[str]) -> Path:
+    if name.endswith("-inpaint"):
+        return make(name.removesuffix("-inpaint"), folder, scale, options)
+    tokenizer = folder / "tokenizer.json"
+    if not tokenizer.exists():
+        vocabulary.main(str(tokenizer))
+    lesson = folder / f"{name}.text.safetensors"
+    if not lesson.exists():
+        pretext.lesson(name, lesson, tokenizer, max(1, round(scale * LESSON)))
+    return lesson
+
+
+def _run(command: Sequence[str], out: Path, scale: float) -> Path:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    args = parser.parse_args([*command, "--out", str(out)])
+    args.steps = [max(1, round(scale * steps)) for steps in args.steps]
+    args.resume = (out / "state.pt").exists()
+    train.run(args)
+    (result,) = out.glob("*.safetensors")
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog="Other options are those of `glide train`, added to every stage."
+    )
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("folder", type=Path, help="for all that is made on the way, and the result NAME.safetensors")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of steps (default: 1)")
+    args, options = parser.parse_known_args()
+    print(make(args.name, args.folder, args.scale, options))
+
+
+if __name__ == "__main__":
+    main()

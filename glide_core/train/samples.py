@@ -1,0 +1,63 @@
+"""Sheets of what a model in training draws, always of the same prompts and the same noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import pictures
+from ..model import Text2Im
+from ..pipeline import UPSAMPLING, Sampling, Stage, to_uint8
+from ..tokenizer import Tokenizer
+from .data import Data
+from .loss import prepare
+
+COUNT = 4
+SAMPLING = Sampling(respacing="20", sampler="dpmpp_2m")
+
+
+class Samples:
+    """Draws ``samples/<step>.png``. Inpainting models and upsamplers are given pictures of the data.
+
+    Args:
+        prompts: what to draw; default: captions of the data.
+        resolution: side to draw at, the one that is trained last.
+    """
+
+    def __init__(
+        self, out: Path, data: Data, tokenizer: Tokenizer, config, prompts: Sequence[str], resolution: int, seed: int
+    ):
+        self.folder, self.tokenizer, self.seed = out / "samples", tokenizer, seed
+        rng = np.random.default_rng(seed)
+        shown, captions = data.batch(rng, len(prompts) or COUNT)
+        data.seek(0)
+        self.prompts = list(prompts) or captions
+        _, self.conditions = prepare(config, shown, resolution, rng)
+        self.sampling, self.size = UPSAMPLING if config.low_res else SAMPLING, resolution
+
+    @torch.no_grad()
+    def draw(self, model: Text2Im, step: int) -> None:
+        """model: the averaged one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stage = Stage(model, self.tokenizer)
+        conditions = {name: value.to(stage.device) for name, value in self.conditions.items()}
+        drawn = stage.sample(self.prompts, self.sampling, size=self.size, conditions=conditions, seed=self.seed)
+        files, captions = [], []
+        for k, prompt in enumerate(self.prompts):
+            for name, images, text in (("given", self._given(), "given"), (f"{step:06d}", drawn, prompt)):
+                if images is not None:
+                    files.append(self.folder / f"{name}-{k}.png")
+                    captions.append(text)
+                    pictures.write(files[-1], to_uint8(images)[k], {"prompt": prompt, "step": step})
+        pictures.write_sheet(self.folder / f"{step:06d}.png", files, captions)
+
+    def _given(self) -> torch.Tensor | None:
+        """What the model sees besides the prompt, as a picture: the hole is gray."""
+        if "inpaint_image" in self.conditions:
+            return self.conditions["inpaint_image"] * self.conditions["inpaint_mask"]
+        if "low_res" in self.conditions:
+            return torch.nn.functional.interpolate(self.conditions["low_res"], scale_factor=4, mode="nearest")
+        return None
