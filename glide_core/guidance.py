@@ -11,6 +11,7 @@ from torch import Tensor
 from .model import Text2Im, unet_input
 from .samplers import Variance
 from .schedule import NoiseSchedule
+from .tiles import tiled
 
 
 class Encoded(NamedTuple):
@@ -47,6 +48,7 @@ class Denoiser:
         percentile: None clips x_start, else ``dynamic_threshold``.
         conditions: inpaint_image, inpaint_mask, low_res: see ``model.unet_input``. With an inpaint_mask the known
             pixels are pinned in x_start at every step, as the reference does.
+        tile: pictures with longer sides are denoised in windows of this side.
         variance: gets the learned variance of the conditional half.
     """
 
@@ -57,35 +59,36 @@ class Denoiser:
     guidance_scale: float = 1.0
     percentile: float | None = None
     conditions: dict[str, Tensor] = field(default_factory=dict)
+    tile: int | None = None
     variance: Variance = field(default_factory=Variance)
 
     def __post_init__(self):
         text = [self.cond] if self.guidance_scale == 1 else [self.uncond, self.cond]
         self._text = [torch.cat(parts) for parts in zip(*text)]
 
-    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W]."""
+    def __call__(self, x: Tensor, sigma: Tensor, **conditions: Tensor) -> Tensor:
+        """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W]. conditions: more of them, for this call."""
+        conditions = {**self.conditions, **conditions}
         # Guiding x_start is guiding eps, and rounds as ComfyUI does: both paint the same picture.
-        *uncond, cond = (x - sigma.view(-1, 1, 1, 1) * eps for eps in self._eps(x, sigma))
+        *uncond, cond = (x - sigma.view(-1, 1, 1, 1) * eps for eps in self._eps(x, sigma, conditions))
         x_start = guide(cond, *uncond, self.guidance_scale) if uncond else cond
-        return self._pinned(self._bounded(x_start))
+        return _pinned(self._bounded(x_start), **conditions)
 
-    def _eps(self, x: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+    def _eps(self, x: Tensor, sigma: Tensor, conditions: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """One call of the U-Net -> eps [B, 3, H, W] of each half, the conditional one last."""
         scaled = x / (1 + sigma.view(-1, 1, 1, 1) ** 2).sqrt()
         halves = len(self._text[0]) // x.shape[0]
         unet = self.model.unet
-        inputs = unet_input(self.model.config, scaled, **self.conditions).to(unet.dtype).repeat(halves, 1, 1, 1)
-        out = unet(inputs, self.schedule.timestep(sigma).repeat(halves), *self._text).to(x)
+        inputs = unet_input(self.model.config, scaled, **conditions).to(unet.dtype).repeat(halves, 1, 1, 1)
+        timesteps = self.schedule.timestep(sigma).repeat(halves)
+        out = tiled(lambda part: unet(part, timesteps, *self._text), inputs, self.tile).to(x)
         eps, variance = out.chunk(2, dim=1)
         self.variance.put(variance[-x.shape[0] :])
         return eps.chunk(halves)
 
-    def _pinned(self, x_start: Tensor) -> Tensor:
-        mask = self.conditions.get("inpaint_mask")
-        if mask is None:
-            return x_start
-        return x_start * (1 - mask) + self.conditions["inpaint_image"] * mask
-
     def _bounded(self, x_start: Tensor) -> Tensor:
         return clip(x_start) if self.percentile is None else dynamic_threshold(x_start, self.percentile)
+
+
+def _pinned(x_start: Tensor, inpaint_image: Tensor | None = None, inpaint_mask: Tensor | None = None, **_) -> Tensor:
+    return x_start if inpaint_mask is None else x_start * (1 - inpaint_mask) + inpaint_image * inpaint_mask

@@ -1,4 +1,4 @@
-"""The cascade: a prompt becomes a 64x64 picture, and that a 256x256 one.
+"""The cascade: a prompt becomes a 64x64 picture, and that a 256x256 one; with a picture and a mask both repaint it.
 
 The command line calls this; ComfyUI's nodes use the same encoder, samplers, schedules and noise through the host.
 """
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from . import checkpoints
 from .guidance import Denoiser, Encoded
+from .inpainting import InpaintDenoiser, Inpainting, fit_mask
 from .model import Text2Im, quantize
 from .samplers import SAMPLERS, StepNoise, seeded_noise
 from .schedule import NoiseSchedule
@@ -95,6 +96,10 @@ class Stage:
         negative: str = "",
         seed: int = 0,
         conditions: dict[str, Tensor] | None = None,
+        inpainting: Inpainting | None = None,
+        image: Tensor | None = None,
+        denoise: float = 1.0,
+        tile: int | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
         """Sample one picture per prompt.
@@ -103,7 +108,11 @@ class Stage:
             size: side or (height, width) in pixels; default: what the model was trained on.
             negative: what guidance moves away from; empty is GLIDE's unconditional.
             seed: picture k is made with seed + k, and is the same alone or in any batch.
-            conditions: inpaint_image, inpaint_mask, low_res, as in ``model.unet_input``.
+            conditions: low_res, as in ``model.unet_input``; inpaint_image and inpaint_mask too, hard and always seen.
+            inpainting: what to repaint; the rest is kept exactly.
+            image: [B, 3, H, W] in -1..1 to start from where denoise is below 1: it is noised to timestep
+                1000 * denoise and sampled from there (SDEdit, Meng 2021).
+            tile: denoise pictures with longer sides in overlapping windows of this side.
             callback: called with (step, total, x_start) after each model step; raise from it to stop.
         Returns:
             [B, 3, H, W] float32 in -1..1.
@@ -111,20 +120,28 @@ class Stage:
             ValueError: the size or an option does not fit the model.
         """
         shape = (len(prompts), 3, *self._size(size))
-        sigmas = self.schedule.respaced_sigmas(options.respacing).to(self.device)
+        sigmas = self.schedule.respaced_sigmas(options.respacing, denoise).to(self.device)
         cond = self.encode(prompts)
         uncond = self.encode([negative] * len(prompts)) if options.guidance_scale != 1 else None
         denoiser = Denoiser(
-            self.model, self.schedule, cond, uncond, options.guidance_scale, options.percentile, conditions or {}
+            self.model, self.schedule, cond, uncond, options.guidance_scale, options.percentile, conditions or {}, tile
         )
+        model = InpaintDenoiser(denoiser, inpainting.to(self.device), sigmas) if inpainting else denoiser
         extra = {"noise": StepNoise(seed, len(prompts))} if options.sampler in ("ddpm", "ddim") else {}
         if options.sampler == "ddpm":
             extra["variance"] = denoiser.variance
         if options.sampler == "ddim":
             extra["eta"] = options.eta
-        x = seeded_noise(shape, seed).to(self.device) * options.temperature * (1 + sigmas[0] ** 2).sqrt()
+        noise = seeded_noise(shape, seed).to(self.device) * options.temperature
+        x = self._noised(noise, sigmas[0], None if image is None else image.to(self.device))
         on_step = _step_callback(callback, len(sigmas) - 1)
-        return SAMPLERS[options.sampler](denoiser, x, sigmas, callback=on_step, **extra)
+        return SAMPLERS[options.sampler](model, x, sigmas, callback=on_step, **extra)
+
+    def _noised(self, noise: Tensor, sigma: Tensor, image: Tensor | None) -> Tensor:
+        """x to start from: near the first timestep noise alone, so that nothing of the image shines through."""
+        if image is None or self.schedule.is_noise(float(sigma)):
+            return noise * (1 + sigma**2).sqrt()
+        return image + sigma * noise
 
     def _size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
         config = self.model.config
@@ -139,7 +156,7 @@ def _step_callback(callback: Callback | None, total: int):
 
 
 def generate(stage: Stage, prompts: Sequence[str], options: Sampling = Sampling(), **kwargs) -> Tensor:
-    """Prompts -> 64x64 pictures. kwargs: size, negative, seed, callback of ``Stage.sample``.
+    """Prompts -> 64x64 pictures. kwargs: size, negative, seed, image, denoise, callback of ``Stage.sample``.
 
     Raises:
         ValueError: the checkpoint is not a base model.
@@ -148,20 +165,82 @@ def generate(stage: Stage, prompts: Sequence[str], options: Sampling = Sampling(
     return stage.sample(prompts, options, **kwargs)
 
 
+def inpaint(
+    stage: Stage,
+    prompts: Sequence[str],
+    image: Tensor,
+    mask: Tensor,
+    options: Sampling = Sampling(),
+    *,
+    context_from: float = 0.0,
+    **kwargs,
+) -> Tensor:
+    """Repaint a part of small pictures (paper section 2.4). kwargs: negative, seed, denoise, callback.
+
+    Args:
+        image: [B, 3, H, W] in -1..1, as large as the model paints (64x64).
+        mask: [B or 1, 1, h, w], 1 = repaint, between: by degree; of any size, see ``inpainting.fit_mask``.
+        context_from: see ``Inpainting``.
+    Returns:
+        [B, 3, H, W]; where the mask is 0 exactly the image.
+    Raises:
+        ValueError: the checkpoint is not an inpainting base model, or prompts, image and mask do not fit.
+    """
+    require(stage, "base-inpaint")
+    inpainting = _inpainting(prompts, image, mask, image.shape[-2:], context_from)
+    size = (image.shape[-2], image.shape[-1])
+    return stage.sample(prompts, options, size=size, inpainting=inpainting, image=inpainting.image, **kwargs)
+
+
 def upsample(
-    stage: Stage, prompts: Sequence[str], low_res: Tensor, options: Sampling = UPSAMPLING, **kwargs
+    stage: Stage,
+    prompts: Sequence[str],
+    low_res: Tensor,
+    options: Sampling = UPSAMPLING,
+    *,
+    image: Tensor | None = None,
+    mask: Tensor | None = None,
+    **kwargs,
 ) -> Tensor:
     """Pictures [B, 3, h, w] in -1..1 -> [B, 3, 4h, 4w] by diffusion. kwargs: negative, seed, callback.
 
+    What is larger than the model was trained for is denoised in overlapping windows (``tiles``).
+
+    Args:
+        image, mask: for an inpainting upsampler: [B, 3, 4h, 4w], kept where the mask ([B or 1, 1, any size]) is 0.
     Raises:
-        ValueError: the checkpoint is not an upsampler, or there is not one prompt per picture.
+        ValueError: the checkpoint is not such an upsampler, there is not one prompt per picture, or image and mask do
+            not fit.
     """
-    require(stage, "upsample")
+    require(stage, "upsample" if image is None else "upsample-inpaint")
     if len(prompts) != len(low_res):
         raise ValueError(f"{len(low_res)} pictures but {len(prompts)} prompts: give one prompt per picture")
-    conditions = {"low_res": quantize(low_res.to(stage.device, torch.float32))}
     size = (4 * low_res.shape[-2], 4 * low_res.shape[-1])
-    return stage.sample(prompts, options, size=size, conditions=conditions, **kwargs)
+    return stage.sample(
+        prompts,
+        options,
+        size=size,
+        conditions={"low_res": quantize(low_res.to(stage.device, torch.float32))},
+        inpainting=None if image is None else _inpainting(prompts, image, mask, size),
+        tile=stage.model.config.image_size,
+        **kwargs,
+    )
+
+
+def _inpainting(prompts, image: Tensor, mask: Tensor | None, size, context_from: float = 0.0) -> Inpainting:
+    size, batch = tuple(size), len(image)
+    if mask is None:
+        raise ValueError("there is a picture but no mask: give both")
+    if tuple(image.shape[-2:]) != size:
+        raise ValueError(f"the picture is {image.shape[-1]}x{image.shape[-2]}, but {size[1]}x{size[0]} is painted")
+    if batch != len(prompts) or len(mask) not in (1, batch):
+        raise ValueError(
+            f"{len(prompts)} prompts, {batch} pictures and {len(mask)} masks: give one prompt and one mask per "
+            "picture, or one mask for all"
+        )
+    if image.isnan().any() or mask.isnan().any():
+        raise ValueError("the picture or the mask has NaN values")
+    return Inpainting(image.float(), fit_mask(mask.float(), size).expand(batch, -1, -1, -1), context_from)
 
 
 def require(stage: Stage, kind: str) -> None:

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 NUM_TIMESTEPS = 1000
+# Sigmas found for DeepFloyd IF's first stage, a pixel-space base model like GLIDE's (Sabour 2024, "Align Your Steps").
+ALIGNED_SIGMAS = (160.41, 8.081, 3.315, 1.885, 1.207, 0.785, 0.553, 0.293, 0.186, 0.030, 0.006)
+NOISE_FROM = 990  # from this timestep on a picture is noise to the eye: fast27 starts at 997
 
 
 def make_betas(name: str) -> np.ndarray:
@@ -43,8 +46,14 @@ class NoiseSchedule:
     def timestep(self, sigma: Tensor) -> Tensor:
         """sigmas -> timesteps (float32, fractional between the trained ones: linear in log sigma)."""
         log_sigma = sigma.detach().cpu().double().log().numpy()  # Apple's GPUs have no float64
-        t = np.interp(log_sigma, self._log_sigmas, np.arange(NUM_TIMESTEPS, dtype=np.float64))
-        return torch.from_numpy(np.asarray(t, dtype=np.float32)).to(sigma.device)
+        return torch.from_numpy(np.asarray(self._timestep(log_sigma), dtype=np.float32)).to(sigma.device)
+
+    def _timestep(self, log_sigma: np.ndarray) -> np.ndarray:
+        return np.interp(log_sigma, self._log_sigmas, np.arange(NUM_TIMESTEPS, dtype=np.float64))
+
+    def is_noise(self, sigma: float) -> bool:
+        """Whether sampling from this sigma starts from noise alone."""
+        return sigma >= np.float32(self.sigmas[NOISE_FROM])
 
     def sigma(self, timestep: Tensor) -> Tensor:
         """Inverse of ``timestep``: (fractional) timesteps -> sigmas, float32."""
@@ -60,17 +69,26 @@ class NoiseSchedule:
         """The sigmas a sampler walks: descending, float32 [steps + 1], the last one 0.
 
         Args:
+            respacing: see ``respace``; or "aysN": N steps aligned for few of them ("ays10"), made for base models.
             denoise: part (0..1] of the process to walk; below 1 only timesteps under 1000 * denoise are kept.
         Raises:
             ValueError: the respacing or denoise is wrong, or nothing is left to walk.
         """
         if not 0 < denoise <= 1:
             raise ValueError(f"denoise is {denoise}: give a number above 0 and up to 1")
-        kept = [t for t in respace(respacing) if t < NUM_TIMESTEPS * denoise]
-        if not kept:
+        text = str(respacing).strip()
+        aligned = text.startswith("ays")
+        sigmas = self._aligned_sigmas(_count(text[3:], text)) if aligned else self.sigmas[respace(text)][::-1]
+        sigmas = sigmas[self._timestep(np.log(sigmas)) < NUM_TIMESTEPS * denoise]
+        if not sigmas.size:
             raise ValueError(f"denoise {denoise} leaves no step of respacing {respacing!r}: raise one of them")
-        sigmas = self.sigmas[kept][::-1]
         return torch.tensor([*sigmas, 0.0], dtype=torch.float32)
+
+    def _aligned_sigmas(self, count: int) -> np.ndarray:
+        """The published steps, or as many between them as it takes (log-linear); the last sigma becomes the final 0."""
+        known = np.linspace(0, 1, len(ALIGNED_SIGMAS))
+        log_sigmas = np.interp(np.linspace(0, 1, count + 1)[:-1], known, np.log(ALIGNED_SIGMAS))
+        return np.exp(log_sigmas).clip(max=self.sigmas[-1])
 
 
 def respace(respacing: str | int) -> list[int]:
@@ -124,6 +142,6 @@ def _count(part: str, respacing: str) -> int:
     if not part.strip().isdecimal() or not 1 <= int(part) <= NUM_TIMESTEPS:
         raise ValueError(
             f"respacing {respacing!r}: {part.strip()!r} is not a number of steps from 1 to {NUM_TIMESTEPS}; "
-            "use a number, 'fast27', 'ddimN' or a list such as '10,10,3,2,2'"
+            "use a number, 'fast27', 'ddimN', 'aysN' or a list such as '10,10,3,2,2'"
         )
     return int(part)

@@ -21,12 +21,14 @@ class Encoded(NamedTuple):
         mask: ``text_ctx`` flags, True where the id is text and not padding.
         count: tokens of the whole prompt, also those that did not fit.
         cut: the end of the prompt that did not fit ("" if all of it did).
+        ends: for each id that is text, where it ends in the lower-cased prompt, in characters.
     """
 
     ids: list[int]
     mask: list[bool]
     count: int
     cut: str
+    ends: list[int]
 
 
 class Tokenizer:
@@ -88,6 +90,7 @@ class Tokenizer:
             mask=[True] * len(ids) + [False] * padding,
             count=len(encoding.ids),
             cut=_tail(text, encoding.offsets[self.text_ctx][0]) if len(encoding.ids) > self.text_ctx else "",
+            ends=[end for _, end in encoding.offsets[: self.text_ctx]],
         )
 
     def batch(self, prompts: Iterable[str]) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,28 @@
 """GLIDE's nodes: sockets, tooltips, checks, and a call into ``glide_core`` or the host."""
 
+from .conditioning import GlideInpaintConditioning, GlideUpsampleConditioning
+from .custom_sampling import GlideNoise, GlideSamplerSelect, GlideScheduler, GlideThreshold
+from .inpainting import GlideInpaint
 from .loaders import GlideLoader
+from .regions import GlideCrop, GlideOutpaintPad, GlideStitch
 from .sampling import EmptyGlideLatent, GlideSampler
 from .text import GlideTextEncode
 from .upsampling import GlideUpsampler
 
-NODES = [GlideLoader, GlideTextEncode, EmptyGlideLatent, GlideSampler, GlideUpsampler]
+NODES = [
+    GlideLoader,
+    GlideTextEncode,
+    EmptyGlideLatent,
+    GlideSampler,
+    GlideUpsampler,
+    GlideInpaint,
+    GlideCrop,
+    GlideStitch,
+    GlideOutpaintPad,
+    GlideInpaintConditioning,
+    GlideUpsampleConditioning,
+    GlideScheduler,
+    GlideSamplerSelect,
+    GlideNoise,
+    GlideThreshold,
+]

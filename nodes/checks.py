@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from ..glide_core.schedule import respace
+from ..glide_core.schedule import NoiseSchedule
 
 
 @contextmanager
@@ -19,6 +19,6 @@ def named(node_id: str):
 def steps_error(steps: str | None) -> bool | str:
     """For validate_inputs: True, or what is wrong. None is a linked input, which is checked when it runs."""
     try:
-        return steps is None or bool(respace(steps))
+        return steps is None or len(NoiseSchedule("linear").respaced_sigmas(steps)) > 1
     except ValueError as error:
         return f"steps: {error}"

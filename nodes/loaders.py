@@ -5,21 +5,28 @@ from comfy_api.latest import io
 
 from .checks import named
 from .host import files
+from .schema import schema
 
 files.register_folder()
 
-DTYPES = {"auto": None, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {
+    "auto": None,
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+}
 
 
 class GlideLoader(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideLoader",
             display_name="Load GLIDE Model",
-            category="GLIDE",
             description="Loads one GLIDE checkpoint from models/glide, or an embedded tiny one, and tells from its "
             "tensors whether it is a base model or an upsampler. Text to image needs one of each.",
+            search_aliases=["load checkpoint", "checkpoint loader", "model", "openai"],
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
@@ -32,7 +39,7 @@ class GlideLoader(io.ComfyNode):
                     options=list(DTYPES),
                     default="auto",
                     tooltip="Precision of the weights. auto: what suits your device. fp32 is exact; fp16 and bf16 take "
-                    "half the memory and are faster on most GPUs.",
+                    "half the memory and are faster on most GPUs; fp8_e4m3fn takes a quarter and is coarse.",
                 ),
             ],
             outputs=[

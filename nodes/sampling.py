@@ -6,35 +6,64 @@ from ..glide_core.pipeline import Sampling
 from ..glide_core.samplers import SAMPLERS
 from .checks import named, steps_error
 from .host import sampling
+from .schema import schema
 
 DEFAULTS = Sampling()
+
+
+def seed_input() -> io.Input:
+    return io.Int.Input(
+        "seed",
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=True,
+        tooltip="The noise to start from. Picture k of a batch is made with seed + k, so that you can make it "
+        "again alone.",
+    )
+
+
+def steps_input(default: str | int) -> io.Input:
+    return io.String.Input(
+        "steps",
+        default=str(default),
+        tooltip="How many steps, 1 to 1000: more is slower and cleaner. Also GLIDE's respacings: fast27 (27 steps, "
+        "most of them near the end), ddim50, or steps per section such as 10,10,3,2,2. ays10 is 10 steps placed for "
+        "few steps (Align Your Steps), for the base model.",
+    )
+
+
+def sampler_input(default: str) -> io.Input:
+    return io.Combo.Input(
+        "sampler",
+        options=list(SAMPLERS),
+        default=default,
+        tooltip="ddpm: GLIDE's own, with learned noise; needs 50 to 250 steps. ddim and plms: 25 to 100. "
+        "dpmpp_2m and euler: good from about 20.",
+    )
+
+
+def eta_input(default: float) -> io.Input:
+    return io.Float.Input(
+        "eta",
+        default=default,
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        tooltip="Fresh noise in each step of ddim: 0 none, 1 as much as ddpm. Other samplers ignore it.",
+    )
+
+
+def denoise_input(tooltip: str) -> io.Input:
+    return io.Float.Input("denoise", default=1.0, min=0.01, max=1.0, step=0.01, tooltip=tooltip)
 
 
 def sampling_inputs(defaults: Sampling) -> list[io.Input]:
     """The widgets that GlideSampler and GlideUpsampler share."""
     return [
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=True,
-            tooltip="The noise to start from. Picture k of a batch is made with seed + k, so that you can make it "
-            "again alone.",
-        ),
-        io.String.Input(
-            "steps",
-            default=str(defaults.respacing),
-            tooltip="How many steps, 1 to 1000: more is slower and cleaner. Also GLIDE's respacings: fast27 (27 steps, "
-            "most of them near the end), ddim50, or steps per section such as 10,10,3,2,2.",
-        ),
-        io.Combo.Input(
-            "sampler",
-            options=list(SAMPLERS),
-            default=defaults.sampler,
-            tooltip="ddpm: GLIDE's own, with learned noise; needs 50 to 250 steps. ddim and plms: 25 to 100. "
-            "dpmpp_2m and euler: good from about 20.",
-        ),
+        seed_input(),
+        steps_input(defaults.respacing),
+        sampler_input(defaults.sampler),
         io.Float.Input(
             "guidance_scale",
             default=defaults.guidance_scale,
@@ -44,26 +73,19 @@ def sampling_inputs(defaults: Sampling) -> list[io.Input]:
             tooltip="How closely to follow the prompt. 1 is loose, varied and twice as fast; 3 to 5 is close; much "
             "more gives harsh colours.",
         ),
-        io.Float.Input(
-            "eta",
-            default=defaults.eta,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="Fresh noise in each step of ddim: 0 none, 1 as much as ddpm. Other samplers ignore it.",
-        ),
+        eta_input(defaults.eta),
     ]
 
 
 class EmptyGlideLatent(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="EmptyGlideLatent",
             display_name="Empty GLIDE Latent",
-            category="GLIDE",
             description="A blank canvas for a GLIDE model. GLIDE paints in pixels: the size here is the size of the "
             "picture before upsampling. The base models were trained on 64x64.",
+            search_aliases=["empty latent image", "canvas", "pixel latent", "blank"],
             inputs=[
                 io.Int.Input(
                     "width",
@@ -96,12 +118,12 @@ class EmptyGlideLatent(io.ComfyNode):
 class GlideSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
-        return io.Schema(
+        return schema(
             node_id="GlideSampler",
             display_name="GLIDE Sampler",
-            category="GLIDE",
             description="Paints a prompt with a GLIDE base model. With a picture as latent and denoise below 1 it "
             "repaints that picture instead (SDEdit).",
+            search_aliases=["text to image", "ksampler", "img2img", "sdedit", "ddpm"],
             inputs=[
                 io.Model.Input("model", tooltip="A GLIDE base model."),
                 io.Conditioning.Input("positive", tooltip="What to paint."),
@@ -116,14 +138,7 @@ class GlideSampler(io.ComfyNode):
                     tooltip="0 clips every step to black and white, as GLIDE does. Around 0.99 fades harsh colours of "
                     "high guidance instead: that part of the values keeps its place.",
                 ),
-                io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.01,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="1 paints from noise. Less keeps more of the latent's picture, and takes fewer steps.",
-                ),
+                denoise_input("1 paints from noise. Less keeps more of the latent's picture, and takes fewer steps."),
                 io.Conditioning.Input(
                     "negative", optional=True, tooltip="What to move away from. Leave it open for GLIDE's own: nothing."
                 ),

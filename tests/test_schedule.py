@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from glide_core.schedule import NUM_TIMESTEPS, NoiseSchedule, respace
+from glide_core.schedule import ALIGNED_SIGMAS, NUM_TIMESTEPS, NoiseSchedule, respace
 
 SCHEDULES = ["squaredcos_cap_v2", "linear"]
 BAD = ["0", "1001", "", "fast", "ddim", "ddim7x", "ddim999", "ddim0", "ddim1", "a,b", "1,,2", "-5", "501,1", "1.5"]
@@ -75,3 +75,26 @@ def test_timestep_ends(name):
 def test_unknown_schedule_is_named():
     with pytest.raises(ValueError, match="cosine"):
         NoiseSchedule("cosine")
+
+
+def test_published_aligned_steps():
+    sigmas = NoiseSchedule("squaredcos_cap_v2").respaced_sigmas("ays10")
+    np.testing.assert_allclose(sigmas, [*ALIGNED_SIGMAS[:-1], 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("count", [1, 20, 25, 1000])
+def test_any_number_of_aligned_steps(name, count):
+    schedule = NoiseSchedule(name)
+    sigmas = schedule.respaced_sigmas(f"ays{count}")
+    assert len(sigmas) == count + 1
+    assert (sigmas.diff() < 0).all()
+    assert sigmas[0] <= np.float32(schedule.sigmas[-1])
+    half = schedule.respaced_sigmas(f"ays{max(count, 2)}", denoise=0.5)
+    assert schedule.timestep(half[:1]) < 500
+
+
+@pytest.mark.parametrize("respacing", ["ays", "ays0", "ays1001", "aysx"])
+def test_bad_aligned_steps_are_named(respacing):
+    with pytest.raises(ValueError, match=f"respacing '{respacing}'"):
+        NoiseSchedule("linear").respaced_sigmas(respacing)

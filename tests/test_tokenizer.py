@@ -122,3 +122,11 @@ def test_tokenizer_json_ignores_its_own_padding_and_specials(tmp_path):
     (tmp_path / "broken.json").write_text("<html>")
     with pytest.raises(ValueError, match="broken.json is not a tokenizer.json"):
         Tokenizer.from_file(tmp_path / "broken.json", 32)
+
+
+def test_where_tokens_end(gpt2):
+    text = "A red İ circle, ☃!"
+    encoded = gpt2(text)
+    assert encoded.ends[-1] == len(text.lower())
+    assert encoded.ends == sorted(encoded.ends)
+    assert len(encoded.ends) == sum(encoded.mask)

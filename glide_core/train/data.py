@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..pictures import to_rgb
+from ..pictures import converted
 from . import scenes
 from .scenes import caption, render, sample_scene
 
@@ -67,7 +67,7 @@ def warn(text: str) -> None:
 
 def square(file: Image.Image, side: int) -> np.ndarray:
     """The centre square of an opened picture, scaled: uint8 [side, side, 3]."""
-    image = to_rgb(file)
+    image = converted(file, "RGB")
     short = min(image.size)
     left, top = (image.width - short) // 2, (image.height - short) // 2
     filter = Image.Resampling.BOX if short >= side else Image.Resampling.BICUBIC

@@ -1,18 +1,25 @@
 """What GLIDE adds to ComfyUI's CONDITIONING, a list of [xf_out, options].
 
 Beside the host's "pooled_output" (xf_proj) the options hold the token ids, so that the upsampler can encode the same
-prompt with its own text transformer, the unconditional of the same encoder, and a tag that says which encoder it was.
+prompt with its own text transformer, the unconditional of the same encoder, a tag that says which encoder it was, and
+its xf_out as it was encoded, by which a later change is seen.
 """
 
 from __future__ import annotations
 
 import hashlib
 
+import torch
 from torch import Tensor
 
-ENCODER, TOKENS, VOCABULARY, UNCOND, LOW_RES = (
-    "glide_encoder", "glide_tokens", "glide_vocab_size", "glide_uncond", "glide_low_res"
+from ...glide_core.config import ModelConfig
+
+ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED, LOW_RES = (
+    "glide_encoder", "glide_tokens", "glide_vocab_size", "glide_uncond", "glide_encoded", "glide_low_res"
 )  # fmt: skip
+WHERE_AND_WHEN = {
+    "area", "mask", "strength", "mask_strength", "set_area_to_bounds", "start_percent", "end_percent"
+}  # fmt: skip
 
 
 def tag(text_state_dict: dict[str, Tensor]) -> str:
@@ -35,12 +42,37 @@ def check(options: dict, encoder: str, kind: str) -> None:
             f"the GLIDE {kind} model got a CONDITIONING made by another GLIDE model's text transformer: "
             "encode the prompt with the CLIP of the same GlideLoader (GlideUpsampler does that by itself)"
         )
+    if options.get("control") is not None or options.get("gligen") is not None:
+        raise ValueError(f"the GLIDE {kind} model has no ControlNets and no GLIGEN: take those nodes out")
+
+
+def text(options: dict) -> tuple[Tensor, Tensor]:
+    """xf_out and xf_proj; what ConditioningZeroOut made is the unconditional, as it is for other models."""
+    text = options["cross_attn"]
+    return (text, options["pooled_output"]) if text.any() else options[UNCOND]
+
+
+def check_area(area: tuple[int, ...] | None, config: ModelConfig) -> None:
+    """Raise ValueError if the model cannot paint this (height, width, y, x) alone."""
+    if area is None:
+        return
+    (height, width), smallest = area[:2], config.image_size // 4
+    if min(height, width) < smallest or height % config.size_multiple or width % config.size_multiple:
+        raise ValueError(
+            f"the area of a CONDITIONING is {width}x{height} pixels, but this GLIDE model needs sides of at least "
+            f"{smallest}, in multiples of {config.size_multiple}. ConditioningSetArea divides its numbers by 8: give 8 "
+            "times as many, or use ConditioningSetAreaPercentage; ConditioningSetMask with set_cond_area 'default' "
+            "takes any shape"
+        )
 
 
 def low_res(options: dict) -> Tensor:
     """The picture [B, 3, h, w] in -1..1 that an upsampler enlarges."""
     if options.get(LOW_RES) is None:
-        raise ValueError("a GLIDE upsampler needs the picture to enlarge: sample it with GlideUpsampler")
+        raise ValueError(
+            "a GLIDE upsampler needs the picture to enlarge: use GlideUpsampler, or GlideUpsampleConditioning before "
+            "another sampler"
+        )
     return options[LOW_RES]
 
 
@@ -48,9 +80,29 @@ def with_low_res(conditioning: list, picture: Tensor) -> list:
     return [[cond, {**options, LOW_RES: picture}] for cond, options in conditioning]
 
 
+def with_surroundings(conditioning: list, picture: Tensor, mask: Tensor) -> list:
+    """The keys of the stock InpaintModelConditioning: picture [B, 3, H, W] in -1..1, mask [B, 1, H, W], 1 = repaint."""
+    keys = {"concat_latent_image": picture, "concat_mask": mask}
+    return [[cond, {**options, **keys}] for cond, options in conditioning]
+
+
+def shown_from(conditioning: list, percent: float) -> list:
+    """The surroundings are shown only after this part of the process (0..1), in the host's time ranges."""
+    parts = []
+    for start, end, hidden in ((0.0, percent, True), (percent, 1.0, False)):
+        for cond, options in conditioning:
+            start_percent = max(start, options.get("start_percent", 0.0))
+            end_percent = min(end, options.get("end_percent", 1.0))
+            mask = torch.ones_like(options["concat_mask"]) if hidden else options["concat_mask"]
+            times = {"start_percent": start_percent, "end_percent": end_percent}
+            if start_percent < end_percent:
+                parts.append([cond, {**options, **times, "concat_mask": mask}])
+    return parts
+
+
 def unconditional(conditioning: list) -> list:
     """The empty prompt, encoded by the same text transformer as this conditioning."""
-    _, options = conditioning[0]
+    options = {key: value for key, value in conditioning[0][1].items() if key not in WHERE_AND_WHEN}
     cond, pooled = options[UNCOND]
     return [[cond, {**options, "pooled_output": pooled}]]
 
@@ -59,13 +111,14 @@ def encode_again(clip, conditioning: list) -> list:
     """Encode the same prompts with another GLIDE model's CLIP; areas, strengths and time ranges are kept.
 
     Raises:
-        ValueError: the conditioning or the CLIP is not GLIDE's, or their vocabularies differ.
+        ValueError: the conditioning or the CLIP is not GLIDE's, their vocabularies differ, or a node changed the
+            encoded prompt, so that the tokens alone do not give it again.
     """
     vocab_size = getattr(clip.cond_stage_model, "vocab_size", None)
     if vocab_size is None:
         raise ValueError("clip is not GLIDE's: connect the CLIP of the GlideLoader that loaded the upsampler")
     encoded = []
-    for _, options in conditioning:
+    for cond, options in conditioning:
         if TOKENS not in options:
             raise ValueError("positive or negative is a CONDITIONING of another model family: use GlideTextEncode")
         if options[VOCABULARY] != vocab_size:
@@ -73,10 +126,23 @@ def encode_again(clip, conditioning: list) -> list:
                 f"the prompt was encoded with a vocabulary of {options[VOCABULARY]} tokens, but the upsampler's CLIP "
                 f"has {vocab_size}: encode it again with the upsampler's CLIP and GlideTextEncode"
             )
-        added = {"pooled_output", ENCODER, TOKENS, VOCABULARY, UNCOND}
+        added = {"pooled_output", ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED}
         kept = {key: value for key, value in options.items() if key not in added}
-        encoded += clip.encode_from_tokens_scheduled(options[TOKENS], add_dict=kept)
+        again = clip.encode_from_tokens_scheduled(options[TOKENS], add_dict=kept)
+        encoded += _as_changed(again, cond, options[ENCODED])
     return encoded
+
+
+def _as_changed(again: list, cond: Tensor, encoded: Tensor) -> list:
+    """What was zeroed after encoding is zeroed again; no other change can be repeated."""
+    if not cond.any():
+        return [[torch.zeros_like(new), options] for new, options in again]
+    if cond.shape != encoded.shape or not torch.equal(cond, encoded.to(cond)):
+        raise ValueError(
+            "a CONDITIONING was changed after it was encoded (ConditioningAverage, ConditioningConcat or the like), so "
+            "its prompt cannot be encoded again for the upsampler: connect the one from before that node"
+        )
+    return again
 
 
 def check_all(name: str, conditioning: list, model, batch: int) -> None:

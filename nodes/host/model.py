@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from ...glide_core.config import ModelConfig
-from ...glide_core.guidance import clip
 from ...glide_core.model import quantize, unet_input
-from ...glide_core.schedule import NoiseSchedule
+from ...glide_core.schedule import NOISE_FROM, NoiseSchedule
+from ...glide_core.tiles import tiled
 from ...glide_core.unet import UNet
 from . import conditioning
 from .attention import attention
+from .threshold import Threshold, with_threshold
 
 VARIANCE = "glide_variance"  # key in transformer_options of the samplers.Variance that wants to be filled
 
@@ -33,13 +34,18 @@ class PixelLatents(comfy.latent_formats.LatentFormat):
 
 
 class HostUNet(UNet):
-    """The U-Net as ComfyUI calls it: it returns eps alone and leaves the variance in a side channel."""
+    """The U-Net as ComfyUI calls it: it returns eps alone and leaves the variance in a side channel.
+
+    An upsampler looks at what is larger than it was trained for in overlapping windows.
+    """
 
     def __init__(self, config: ModelConfig, **kwargs):
         super().__init__(config, attention=attention, **kwargs)
+        self.tile = config.image_size if config.low_res else None
 
     def forward(self, x, timesteps, context, y, transformer_options={}, **kwargs):
-        eps, variance = super().forward(x, timesteps, context, y).chunk(2, dim=1)
+        unet = super().forward
+        eps, variance = tiled(lambda part: unet(part, timesteps, context, y), x, self.tile).chunk(2, dim=1)
         wanted, halves = transformer_options.get(VARIANCE), transformer_options.get("cond_or_uncond", [0])
         if wanted is not None and 0 in halves:
             wanted.put(variance.chunk(len(halves))[halves.index(0)])
@@ -54,12 +60,20 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
         self.schedule = schedule
         self._register_schedule(given_betas=torch.from_numpy(schedule.betas))
 
+    @property
+    def sigma_max(self) -> Tensor:
+        """Where the host's schedulers start: the last sigmas of the cosine schedule (to 20291) are one and the same
+        noise, but karras, exponential and linear_quadratic would spend most of their steps there."""
+        return self.sigmas[NOISE_FROM]
+
     def timestep(self, sigma: Tensor) -> Tensor:
         return self.schedule.timestep(sigma)
 
     def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
-        # fast27 starts at timestep 997: that too is pure noise, though it is not the very last timestep.
-        return super().noise_scaling(sigma, noise, latent_image, max_denoise or bool((sigma >= self.sigmas[990]).all()))
+        if max_denoise or self.schedule.is_noise(float(sigma.min())):
+            # The stock class adds the latent here, and the hole would start from what is to be painted over.
+            return noise * (1 + sigma.view(sigma.shape[:1] + (1,) * (noise.ndim - 1)) ** 2).sqrt()
+        return super().noise_scaling(sigma, noise, latent_image)
 
 
 class GlideConfig(comfy.supported_models_base.BASE):
@@ -78,6 +92,17 @@ class GlideConfig(comfy.supported_models_base.BASE):
     def get_model(self, state_dict, prefix="", device=None):
         return GlideModel(self, device=device)
 
+    # What CheckpointSave writes has the flat names of the published files, so that GlideLoader reads it again.
+
+    def process_unet_state_dict_for_saving(self, state_dict):
+        return state_dict
+
+    def process_clip_state_dict_for_saving(self, state_dict):
+        return {name.removeprefix("text."): tensor for name, tensor in state_dict.items()}
+
+    def process_vae_state_dict_for_saving(self, state_dict):
+        return {}
+
 
 class GlideModel(comfy.model_base.BaseModel):
     """Turns CONDITIONING and LATENT into the U-Net's inputs, and refuses what belongs to other models."""
@@ -91,10 +116,12 @@ class GlideModel(comfy.model_base.BaseModel):
         noise = kwargs["noise"]
         self._check_size(noise)
         conditioning.check(kwargs, self.encoder, self.config.kind)
+        conditioning.check_area(kwargs.get("area"), self.config)
+        text, pooled = conditioning.text(kwargs)
         # CONDRegular: CONDCrossAttn would repeat the text, whose keys share a softmax with the pixels'.
         conds = {
-            "c_crossattn": comfy.conds.CONDRegular(kwargs["cross_attn"]),
-            "y": comfy.conds.CONDRegular(kwargs["pooled_output"]),
+            "c_crossattn": comfy.conds.CONDRegular(text),
+            "y": comfy.conds.CONDRegular(pooled),
         }
         if self.config.in_channels > 3:
             conds["c_concat"] = comfy.conds.CONDNoiseShape(self._conditions(noise, kwargs))
@@ -110,11 +137,13 @@ class GlideModel(comfy.model_base.BaseModel):
                 f"GLIDE's latents are pictures with 3 channels, but this LATENT has {channels}: "
                 "make it with EmptyGlideLatent, or with VAEEncode and the VAE of GlideLoader"
             )
-        multiple = self.config.size_multiple
-        if height % multiple or width % multiple:
+        multiple, native = self.config.size_multiple, self.config.image_size
+        smallest, largest = native // 4, float("inf") if self.config.low_res else native * 4
+        if height % multiple or width % multiple or min(height, width) < smallest or max(height, width) > largest:
             raise ValueError(
-                f"this GLIDE model needs sides that are multiples of {multiple}, but the LATENT is {width}x{height}; "
-                f"its own size is {self.config.image_size}x{self.config.image_size}"
+                f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {smallest} to {largest} pixels, "
+                f"multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of ComfyUI "
+                "divide the numbers of EmptyLatentImage by 8)"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
@@ -124,11 +153,30 @@ class GlideModel(comfy.model_base.BaseModel):
             low_res = conditioning.low_res(kwargs)
             low_res = quantize(low_res.to(device, torch.float32))
             inputs["low_res"] = comfy.utils.resize_to_batch_size(low_res, noise.shape[0])
+        if self.config.inpaint:
+            inputs |= _surroundings(noise, kwargs)
         return unet_input(self.config, noise.to(device), **inputs)[:, 3:]
 
 
-def clip_denoised(args: dict) -> Tensor:
-    return clip(args["denoised"])
+def _surroundings(noise: Tensor, kwargs: dict) -> dict[str, Tensor]:
+    """inpaint_image and inpaint_mask of ``unet_input``, or nothing where nothing is known.
+
+    From the keys of the stock InpaintModelConditioning, else from the LATENT and its noise mask.
+    """
+    mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
+    image = kwargs.get("concat_latent_image", kwargs.get("latent_image"))
+    if mask is None or image is None:
+        return {}
+    mask = mask[:, :1] if mask.ndim == 4 else mask[:, None]
+    mask, image = (_fit(part.to(kwargs["device"], torch.float32), noise) for part in (mask, image))
+    return {"inpaint_image": image, "inpaint_mask": 1 - mask.round()}  # the host's mask is 1 where it repaints
+
+
+def _fit(image: Tensor, noise: Tensor) -> Tensor:
+    """An image in the size and the batch of the noise."""
+    if image.shape[-2:] != noise.shape[-2:]:
+        image = comfy.utils.common_upscale(image, noise.shape[-1], noise.shape[-2], "bilinear", "center")
+    return comfy.utils.resize_to_batch_size(image, noise.shape[0])
 
 
 def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
@@ -152,5 +200,4 @@ def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype
     assign = {"assign": True} if getattr(patcher, "is_dynamic", bool)() else {}
     model.load_model_weights(state_dict, "", **assign)
     # Pixels need it: without the reference's clipping at every step sampling ends far outside of -1..1.
-    patcher.set_model_sampler_post_cfg_function(clip_denoised)
-    return patcher
+    return with_threshold(patcher, Threshold())

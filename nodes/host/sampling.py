@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
+import comfy.utils
 import latent_preview
 import torch
 from torch import Tensor
 
-from ...glide_core.guidance import dynamic_threshold
 from ...glide_core.pipeline import Sampling
 from ...glide_core.samplers import SAMPLERS, Variance, sample_ddpm, seeded_noise
-from . import conditioning
-from .model import VARIANCE, GlideModel, clip_denoised
+from . import conditioning, masks
+from .model import VARIANCE, GlideModel
+from .threshold import DYNAMIC, Threshold, with_threshold
+
+DOWNSCALE = "downscale_ratio_spacial"  # key of a LATENT that says for which latents its size was meant
+
+
+def require_glide(model) -> None:
+    """Raise ValueError unless the MODEL is GLIDE's."""
+    if not isinstance(model.model, GlideModel):
+        raise ValueError("model is not a GLIDE model: connect the MODEL of a GlideLoader")
 
 
 def require(model, kind: str) -> None:
     """Raise ValueError unless the MODEL is a GLIDE model of this kind."""
-    inner = model.model
-    if not isinstance(inner, GlideModel):
-        raise ValueError("model is not a GLIDE model: connect the MODEL of a GlideLoader")
-    if inner.config.kind != kind:
-        raise ValueError(f"model is a GLIDE {inner.config.kind} model, but this node needs the {kind} one")
+    require_glide(model)
+    found = model.model.config.kind
+    if found != kind:
+        raise ValueError(f"model is a GLIDE {found} model, but this node needs the {kind} one")
 
 
 def _sample_ddpm(model, x, sigmas, extra_args=None, **kwargs):
@@ -31,22 +41,32 @@ def _sample_ddpm(model, x, sigmas, extra_args=None, **kwargs):
     return sample_ddpm(model, x, sigmas, extra_args, variance=variance, **kwargs)
 
 
-def sampler(options: Sampling):
-    """GLIDE's sampler as the host's SAMPLER."""
-    function = _sample_ddpm if options.sampler == "ddpm" else SAMPLERS[options.sampler]
-    return comfy.samplers.KSAMPLER(function, {"eta": options.eta} if options.sampler == "ddim" else {})
+def sampler(name: str, eta: float):
+    """GLIDE's sampler of this name as the host's SAMPLER; eta is ddim's."""
+    function = _sample_ddpm if name == "ddpm" else SAMPLERS[name]
+    return comfy.samplers.KSAMPLER(function, {"eta": eta} if name == "ddim" else {})
+
+
+def sigmas(model, respacing: str, denoise: float) -> Tensor:
+    """A respacing of the model's own schedule as SIGMAS; for denoise see ``NoiseSchedule.respaced_sigmas``."""
+    return model.get_model_object("model_sampling").schedule.respaced_sigmas(respacing, denoise)
+
+
+@dataclass(frozen=True)
+class SeededNoise:
+    """GLIDE's noise as the host's NOISE: picture k of a batch depends on seed + k alone."""
+
+    seed: int
+    temperature: float = 1.0
+
+    def generate_noise(self, latent: dict) -> Tensor:
+        shape = latent["samples"].shape
+        places = latent.get("batch_index") or range(shape[0])  # LatentFromBatch keeps the places in the first batch
+        return torch.cat([seeded_noise((1, *shape[1:]), self.seed + k) for k in places]) * self.temperature
 
 
 def empty(shape: tuple[int, ...]) -> Tensor:
     return torch.zeros(shape, device=comfy.model_management.intermediate_device())
-
-
-def _with_dynamic_threshold(model, percentile: float):
-    model = model.clone()
-    others = [f for f in model.model_options["sampler_post_cfg_function"] if f is not clip_denoised]
-    model.model_options["sampler_post_cfg_function"] = others
-    model.set_model_sampler_post_cfg_function(lambda args: dynamic_threshold(args["denoised"], percentile))
-    return model
 
 
 def run(model, positive, negative, latent: dict, options: Sampling, seed: int, denoise: float = 1.0) -> dict:
@@ -54,26 +74,39 @@ def run(model, positive, negative, latent: dict, options: Sampling, seed: int, d
 
     Args:
         negative: None is GLIDE's unconditional, the empty prompt.
+        latent: where it has a noise mask, the pixels that this leaves at 0 are kept exactly.
         denoise: below 1 the latent is noised only to timestep 1000 * denoise and sampled from there (SDEdit).
     """
-    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    samples = fixed_empty(model, latent)
     for name, part in (("positive", positive), ("negative", negative or positive)):
         conditioning.check_all(name, part, model.model, samples.shape[0])
-    sigmas = model.get_model_object("model_sampling").schedule.respaced_sigmas(options.respacing, denoise)
+    if options.percentile is not None:
+        model = with_threshold(model, Threshold(DYNAMIC, options.percentile))
+    steps = sigmas(model, options.respacing, denoise)
+    mask = masks.fitted(latent, tuple(samples.shape[-2:]))
+    if mask is not None:
+        model = masks.with_soft_masks(model, steps[:1])
     samples = comfy.sample.sample_custom(
-        model if options.percentile is None else _with_dynamic_threshold(model, options.percentile),
-        seeded_noise(samples.shape, seed) * options.temperature,
+        model,
+        SeededNoise(seed, options.temperature).generate_noise({**latent, "samples": samples}),
         options.guidance_scale,
-        sampler(options),
-        sigmas,
+        sampler(options.sampler, options.eta),
+        steps,
         positive,
         negative or conditioning.unconditional(positive),
         samples,
-        noise_mask=latent.get("noise_mask"),
-        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
+        noise_mask=mask,
+        callback=latent_preview.prepare_callback(model, len(steps) - 1),
         seed=seed,
     )
-    return {**latent, "samples": samples}
+    kept = {key: value for key, value in latent.items() if key != DOWNSCALE}
+    return {**kept, "samples": samples}
+
+
+def fixed_empty(model, latent: dict) -> Tensor:
+    """The samples of a LATENT; those of ComfyUI's EmptyLatentImage get the model's channels and size."""
+    ratio = {"downscale_ratio_spacial": latent[DOWNSCALE]} if DOWNSCALE in latent else {}  # newer hosts alone
+    return comfy.sample.fix_empty_latent_channels(model, latent["samples"], **ratio)
 
 
 def to_image(samples: Tensor) -> Tensor:
@@ -84,3 +117,8 @@ def to_image(samples: Tensor) -> Tensor:
 def from_image(image: Tensor) -> Tensor:
     """IMAGE [B, H, W, 3 or 4] in 0..1 -> [B, 3, H, W] in -1..1."""
     return image[..., :3].movedim(-1, 1) * 2 - 1
+
+
+def hard_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """MASK [B, H, W] -> [B, 1, height, width] of this size, 0 or 1."""
+    return comfy.utils.common_upscale(mask[:, None], size[1], size[0], "bilinear", "disabled").round()

@@ -6,14 +6,21 @@ import comfy.ops
 import comfy.sd
 import comfy.supported_models_base
 import torch
+from comfy.sd1_clip import escape_important, token_weights, unescape_important
 
 from ...glide_core.config import ModelConfig
 from ...glide_core.text import TextTransformer
-from ...glide_core.tokenizer import Tokenizer
+from ...glide_core.tokenizer import Encoded, Tokenizer
 from . import conditioning
 from .attention import attention
 
 TOKENS = "glide"  # the host's name of a token stream
+
+
+def _unweighted(text: str) -> tuple[str, list[float]]:
+    """A prompt in the host's syntax, "a (red:1.3) circle" -> "a red circle" and the weight of each character."""
+    parts = [(unescape_important(part), weight) for part, weight in token_weights(escape_important(text), 1.0)]
+    return "".join(part for part, _ in parts), [weight for part, weight in parts for _ in part.lower()]
 
 
 class HostTokenizer:
@@ -22,13 +29,20 @@ class HostTokenizer:
     def __init__(self, embedding_directory=None, tokenizer_data={}):
         self.tokenizer: Tokenizer = tokenizer_data[TOKENS]
 
+    def encode(self, text: str) -> tuple[Encoded, list[float]]:
+        """A prompt with weights -> its tokens, and the weight of each. Weights do not change the tokens."""
+        plain, weights = _unweighted(text)
+        encoded = self.tokenizer(plain)
+        padding = [1.0] * (len(encoded.ids) - len(encoded.ends))
+        return encoded, [weights[min(end, len(weights)) - 1] for end in encoded.ends] + padding
+
     def tokenize_with_weights(self, text: str, return_word_ids=False, **kwargs):
         """One row of (id, weight), with a word number where asked for."""
-        encoded = self.tokenizer(text)
+        encoded, weights = self.encode(text)
+        columns = [encoded.ids, weights]
         if return_word_ids:
-            words = [n if known else 0 for n, known in enumerate(encoded.mask, start=1)]
-            return {TOKENS: [[(i, 1.0, word) for i, word in zip(encoded.ids, words)]]}
-        return {TOKENS: [[(i, 1.0) for i in encoded.ids]]}
+            columns.append([n if known else 0 for n, known in enumerate(encoded.mask, start=1)])
+        return {TOKENS: [list(zip(*columns))]}
 
     def untokenize(self, pairs):
         return [(pair, self.tokenizer.decode([pair[0]])) for pair in pairs]
@@ -50,42 +64,53 @@ class HostTextModel(torch.nn.Module):
         self.execution_device = device
 
     def set_clip_options(self, options):
+        if options.get("layer") not in (None, -1):
+            raise ValueError("GLIDE's text transformer has no early exit: take CLIPSetLastLayer out")
         self.execution_device = options.get("execution_device", self.execution_device)
 
     def reset_clip_options(self):
         self.execution_device = None
 
     def encode_token_weights(self, tokens):
-        """-> xf_out [B, N, W], xf_proj [B, C], and what ``conditioning`` adds."""
+        """-> xf_out [B, N, W], xf_proj [B, C], and what ``conditioning`` adds.
+
+        A token's weight moves its part of xf_out away from the empty prompt's, as the host does for its own models.
+        """
         padding = self.vocab_size - 1
-        ids = torch.tensor([[pair[0] for pair in row] for row in tokens[TOKENS]])
+        ids, weights = (torch.tensor([[pair[n] for pair in row] for row in tokens[TOKENS]]) for n in (0, 1))
         ids = torch.cat([ids, torch.full_like(ids[:1], padding)]).to(self.execution_device)
         cond, pooled = (part.float() for part in self.text(ids, ids != padding))
+        cond, pooled, uncond, uncond_pooled = cond[:-1], pooled[:-1], cond[-1:], pooled[-1:]
+        cond = cond + (weights.to(cond)[..., None] - 1) * (cond - uncond)
         extra = {
             conditioning.ENCODER: self.encoder,
+            conditioning.ENCODED: cond,
             conditioning.TOKENS: tokens,
             conditioning.VOCABULARY: self.vocab_size,
-            conditioning.UNCOND: (cond[-1:], pooled[-1:]),
+            conditioning.UNCOND: (uncond, uncond_pooled),
         }
-        return cond[:-1], pooled[:-1], extra
+        return cond, pooled, extra
 
     def load_sd(self, sd):
         return self.text.load_state_dict(sd, strict=False, assign=getattr(self, "can_assign_sd", False))
 
 
 def load(state_dict: dict, config: ModelConfig, tokenizer: Tokenizer, encoder: str, dtype: torch.dtype | None):
-    """Make a CLIP. dtype None is fp32: the transformer is small, runs once per prompt, and was published so."""
+    """Make a CLIP. dtype None is fp32: the transformer is small, runs once per prompt, and was published so.
+
+    8 bits are for the U-Net's convolutions; the transformer, a tenth of the weights, stays in fp32 then.
+    """
     target = comfy.supported_models_base.ClipTarget(HostTokenizer, HostTextModel)
     target.params = {"config": config, "encoder": encoder}
     parameters = sum(tensor.numel() for tensor in state_dict.values())
-    options = {"dtype": dtype or torch.float32}
+    options = {"dtype": dtype if dtype and dtype.itemsize > 1 else torch.float32}
     clip = comfy.sd.CLIP(target, tokenizer_data={TOKENS: tokenizer}, parameters=parameters, model_options=options)
     clip.load_sd(state_dict)
     return clip
 
 
-def tokenizer_of(clip) -> Tokenizer:
+def tokenizer_of(clip) -> HostTokenizer:
     """Raises ValueError where the CLIP is not GLIDE's."""
     if not isinstance(clip.tokenizer, HostTokenizer):
         raise ValueError("clip is not GLIDE's: connect the CLIP of a GlideLoader")
-    return clip.tokenizer.tokenizer
+    return clip.tokenizer

@@ -4,7 +4,10 @@ import pytest
 
 from hosts import PACK
 
-NODES = ("GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler")
+NODES = (
+    "GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler", "GlideInpaint", "GlideCrop",
+    "GlideStitch", "GlideOutpaintPad",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,82 @@
+"""Which pixels are repainted at which step, and how much of the others the model sees.
+
+Masks here are [B, 1, H, W] in 0..1: 1 = repaint, 0 = known, between: repaint by degree.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .guidance import Denoiser
+
+FULL = 0.98  # from this degree on a pixel is repainted from the first step: masks in JPEGs are not quite white
+
+
+def fit_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask [B, 1, h, w] in another size: a pixel that a repainted one touches at all is repainted as much."""
+    return mask if mask.shape[-2:] == size else F.adaptive_max_pool2d(mask, size)
+
+
+def repainted(mask: Tensor, timestep: Tensor, first: float) -> Tensor:
+    """The pixels that are repainted at a timestep (differential diffusion, Levin & Fried 2023) -> bool like mask.
+
+    A pixel of degree d stays on the noised picture until the last d of the way, as if ``denoise`` were d there alone.
+
+    Args:
+        timestep: [B]; first: the one that sampling starts from.
+    """
+    return (mask > 0) & ((mask >= FULL) | (timestep.view(-1, 1, 1, 1) <= mask * first))
+
+
+def visible_from(sigmas: Tensor, context_from: float) -> float:
+    """The largest sigma at which the model sees the surroundings.
+
+    Args:
+        sigmas: [steps + 1] descending to 0.
+        context_from: part of the steps to hide them for: 0 never, 1 always.
+    """
+    return float(sigmas[math.ceil(context_from * (len(sigmas) - 1))])
+
+
+@dataclass(frozen=True)
+class Inpainting:
+    """What to repaint.
+
+    Attributes:
+        image: [B, 3, H, W] in -1..1.
+        mask: [B, 1, H, W], 1 = repaint.
+        context_from: part of the steps, 0..1, after which the model sees the known pixels. Until then it paints from
+            the prompt alone, and pinning holds the picture together: the paper's implicit inpainting (appendix E)
+            obeys the prompt more.
+    """
+
+    image: Tensor
+    mask: Tensor
+    context_from: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.context_from <= 1:
+            raise ValueError(f"context_from is {self.context_from}: give a number from 0 (visible) to 1 (hidden)")
+
+    def to(self, device) -> Inpainting:
+        return Inpainting(self.image.to(device), self.mask.to(device), self.context_from)
+
+
+class InpaintDenoiser:
+    """model(x, sigma) -> x_start that pins the known pixels in x_start at every step, as the reference does."""
+
+    def __init__(self, denoiser: Denoiser, inpainting: Inpainting, sigmas: Tensor):
+        self.denoiser, self.image, self.mask = denoiser, inpainting.image, inpainting.mask
+        self.visible_from = visible_from(sigmas, inpainting.context_from)
+        self.first = float(denoiser.schedule.timestep(sigmas[:1]))
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        seen = (self.mask == 0) & (sigma <= self.visible_from).view(-1, 1, 1, 1)
+        x_start = self.denoiser(x, sigma, inpaint_image=self.image, inpaint_mask=seen.to(x))
+        free = repainted(self.mask, self.denoiser.schedule.timestep(sigma), self.first)
+        return torch.where(free, x_start, self.image)

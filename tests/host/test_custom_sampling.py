@@ -1,0 +1,80 @@
+"""GLIDE's steps, samplers, noise and thresholding through SamplerCustomAdvanced."""
+
+from graphs import UPSAMPLE, Graph, latents
+from test_text_to_image import failure
+
+SAMPLERS = {"ddpm": {}, "ddim": {"eta": 0.5}, "plms": {}, "dpmpp_2m": {}}
+
+
+def custom(graph, model, positive, negative, latent, *, sampler="ddpm", eta=0.0, steps="5", temperature=1.0):
+    guider = graph.node("CFGGuider", model=model, positive=positive, negative=negative, cfg=3.0)
+    return graph.node(
+        "SamplerCustomAdvanced",
+        2,
+        noise=graph.node("GlideNoise", seed=5, temperature=temperature),
+        guider=guider,
+        sampler=graph.node("GlideSamplerSelect", sampler=sampler, eta=eta),
+        sigmas=graph.node("GlideScheduler", model=model, steps=steps, denoise=1.0),
+        latent_image=latent,
+    )[0]
+
+
+def glide_sampler(graph, model, positive, latent, **changes):
+    options = {
+        "seed": 5, "steps": "5", "sampler": "ddpm", "guidance_scale": 3.0, "eta": 0.0, "dynamic_threshold": 0.0,
+        "denoise": 1.0,
+    }  # fmt: skip
+    links = {"model": model, "positive": positive, "latent": latent}
+    return graph.node("GlideSampler", 2, **links, **options | changes)[0]
+
+
+def test_it_reproduces_glide_sampler(host):
+    graph = Graph()
+    model, clip, _ = graph.load()
+    positive, negative, latent = graph.text(clip), graph.text(clip, ""), graph.empty(batch_size=2)
+    for sampler, options in SAMPLERS.items():
+        graph.save(glide_sampler(graph, model, positive, latent, sampler=sampler, **options))
+        graph.save(custom(graph, model, positive, negative, latent, sampler=sampler, **options))
+    pictures = latents(host, graph)
+    for expected, picture in zip(pictures[::2], pictures[1::2]):
+        assert expected.std() > 0.05
+        assert (picture - expected).abs().max() < 1e-3
+
+
+def test_noise_of_a_picture_is_its_own(host):
+    graph = Graph()
+    model, clip, _ = graph.load()
+    positive, negative, latent = graph.text(clip), graph.text(clip, ""), graph.empty(batch_size=3)
+    second = graph.node("LatentFromBatch", samples=latent, batch_index=1, length=1)
+    graph.save(custom(graph, model, positive, negative, latent, sampler="euler", steps="ays3"))
+    graph.save(custom(graph, model, positive, negative, second, sampler="euler", steps="ays3"))
+    graph.save(custom(graph, model, positive, negative, latent, sampler="euler", steps="ays3", temperature=0.5))
+    batch, alone, cool = latents(host, graph)
+    assert (batch[1:2] - alone).abs().max() < 1e-3
+    assert (batch - cool).abs().max() > 0.1
+
+
+def test_threshold(host):
+    graph = Graph()
+    model, clip, _ = graph.load()
+    positive, latent = graph.text(clip), graph.empty()
+    for mode in ("clip", "dynamic", "off"):
+        thresholded = graph.node("GlideThreshold", model=model, mode=mode, percentile=0.9)
+        graph.save(glide_sampler(graph, thresholded, positive, latent, guidance_scale=12.0, sampler="ddim"))
+    graph.save(glide_sampler(graph, model, positive, latent, guidance_scale=12.0, sampler="ddim"))
+    graph.save(
+        glide_sampler(graph, model, positive, latent, guidance_scale=12.0, sampler="ddim", dynamic_threshold=0.9)
+    )
+    clipped, dynamic, off, plain, own_dynamic = latents(host, graph)
+    assert (clipped - plain).abs().max() < 1e-4
+    assert (dynamic - own_dynamic).abs().max() < 1e-4
+    assert (dynamic - clipped).abs().max() > 0.1
+    assert clipped.abs().max() <= 1 + 1e-4 and dynamic.abs().max() <= 1 + 1e-4
+    assert off.abs().max() > 1.5
+
+
+def test_bad_steps_and_models_are_refused(host):
+    graph = Graph()
+    model, clip, _ = graph.load(UPSAMPLE)
+    graph.save(custom(graph, model, graph.text(clip), graph.text(clip, ""), graph.empty(), steps="fast"))
+    assert "steps: respacing 'fast'" in failure(host, graph)
