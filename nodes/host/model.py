@@ -104,11 +104,13 @@ class GlideModel(comfy.model_base.BaseModel):
     def __init__(self, model_config: GlideConfig, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.EPS, device=device, unet_model=HostUNet)
         self.config, self.encoder = model_config.config, model_config.encoder
-        self.model_sampling = ModelSampling(NoiseSchedule(self.config.noise_schedule))
+        self.schedule = NoiseSchedule(self.config.noise_schedule)
+        self.model_sampling = ModelSampling(self.schedule)
 
     def extra_conds(self, **kwargs):
         noise = kwargs["noise"]
         self._check_size(noise)
+        self._check_schedule()
         conditioning.check(kwargs, self.encoder, self.config.kind)
         conditioning.check_area(kwargs.get("area"), self.config)
         text, pooled = conditioning.text(kwargs)
@@ -138,6 +140,13 @@ class GlideModel(comfy.model_base.BaseModel):
                 f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {smallest} to {largest} pixels, "
                 f"multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of ComfyUI "
                 "divide the numbers of EmptyLatentImage by 8)"
+            )
+
+    def _check_schedule(self) -> None:
+        if not isinstance(self.model_sampling, ModelSampling) and self.config.noise_schedule != "linear":
+            raise ValueError(
+                "ModelSamplingDiscrete or a node like it replaced the noise schedule of a GLIDE base model, which it does "
+                "not know: take it out"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:

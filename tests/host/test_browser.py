@@ -1,0 +1,98 @@
+"""A user's visit in the real frontend: templates, a run with previews, its result, cancel, node help.
+
+Screenshots of every stop are left in build/screenshots/<version>: look at them.
+"""
+
+import re
+
+import pytest
+
+from hosts import PACK, PROJECT
+from test_workflows import WORKFLOWS
+
+STOP_MS = 240_000
+KINDS = ("b_preview", "progress", "execution_success", "execution_interrupted", "execution_error")
+LISTEN = """(kinds) => {
+    window.seen = Object.fromEntries(kinds.map((kind) => [kind, 0]))
+    kinds.forEach((kind) => app.api.addEventListener(kind, () => window.seen[kind]++))
+}"""
+SET_STEPS = """(steps) => app.graph.nodes.forEach((node) => (node.widgets ?? []).forEach((widget) => {
+    if (widget.name === "steps") widget.value = typeof widget.value === "string" ? String(steps) : steps
+}))"""
+RESULT = """() => app.graph.nodes.some((node) => node.type === "SaveImage"
+    && (node.imgs?.length || app.nodeOutputs?.[node.id]?.images?.length))"""
+SELECT = """(type) => {
+    const node = app.graph.nodes.find((node) => node.type === type)
+    app.canvas.deselectAll?.()
+    app.canvas.select ? app.canvas.select(node) : app.canvas.selectNode(node)
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [400 - node.pos[0], 400 - node.pos[1]]
+    app.canvas.setDirty(true, true)
+}"""
+
+
+@pytest.fixture
+def stop(browser, host):
+    """stop(name) keeps a screenshot."""
+    folder = PROJECT / "build" / "screenshots" / host.version
+    folder.mkdir(parents=True, exist_ok=True)
+    return lambda name: browser.screenshot(folder / f"{name}.png")
+
+
+def execute(page, command):
+    page.evaluate("(command) => app.extensionManager.command.execute(command)", command)
+
+
+def open_template(page, name, stop):
+    """Opens an example from the template browser, as a click on its card does."""
+    execute(page, "Comfy.BrowseTemplates")
+    ours = page.get_by_text(re.compile(rf"^\s*{PACK}\s*$")).first
+    ours.wait_for(timeout=STOP_MS)
+    ours.click()
+    card = page.get_by_test_id(f"template-workflow-{name}")
+    card.wait_for(timeout=STOP_MS)
+    stop(f"{name}-1-template")
+    card.click()
+    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'GlideLoader')", timeout=STOP_MS)
+
+
+def seen(page, kind):
+    page.wait_for_function("(kind) => window.seen[kind] > 0 || window.seen.execution_error", arg=kind, timeout=STOP_MS)
+    return page.evaluate("(kind) => window.seen[kind]", kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS])
+def test_a_visit(browser, stop, name):
+    page = browser.page
+    page.evaluate(LISTEN, KINDS)
+    open_template(page, name, stop)
+    browser.dismiss()
+    page.evaluate(SET_STEPS, 4)
+    execute(page, "Comfy.Canvas.FitView")
+    execute(page, "Comfy.QueuePrompt")
+    assert seen(page, "b_preview")
+    stop(f"{name}-2-preview")
+    assert seen(page, "execution_success")
+    page.wait_for_function(RESULT, timeout=STOP_MS)
+    stop(f"{name}-3-result")
+
+    page.evaluate(LISTEN, KINDS)
+    page.evaluate(SET_STEPS, 1000)
+    execute(page, "Comfy.QueuePrompt")
+    assert seen(page, "progress")
+    execute(page, "Comfy.Interrupt")
+    assert seen(page, "execution_interrupted")
+    stop(f"{name}-4-cancelled")
+    assert not [error for error in browser.errors if f"/extensions/{PACK}/" in error]
+
+
+@pytest.mark.slow
+def test_node_help(browser, stop):
+    page = browser.page
+    browser.load(WORKFLOWS[0])
+    browser.dismiss()
+    page.evaluate(SELECT, "GlideLoader")
+    page.locator("[data-testid=info-button], [data-testid=help-button]").first.click(timeout=STOP_MS)
+    page.get_by_role("heading", name="Load GLIDE Model").first.wait_for(timeout=STOP_MS)
+    stop("node-help")
