@@ -147,8 +147,8 @@ class GlideModel(comfy.model_base.BaseModel):
     def _check_schedule(self) -> None:
         if not isinstance(self.model_sampling, ModelSampling) and self.config.noise_schedule != "linear":
             raise ValueError(
-                "ModelSamplingDiscrete or a node like it replaced the noise schedule of a GLIDE base model by one it was "
-                "not trained on: take it out"
+                "ModelSamplingDiscrete or a node like it replaced the noise schedule of a GLIDE base model by another "
+                "than it was trained on: take it out"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:

@@ -42,7 +42,7 @@ class Bench:
         self.model, self.clip, self.vae = files.load("tiny-base (embedded)", dtype)
 
     def sample(self, model=None, clip=None):
-        """The second half of four steps of euler through the host -> [1, 3, 64, 64]. The first would amplify rounding."""
+        """The last three of four steps of euler through the host -> [1, 3, 64, 64]; the first amplifies rounding."""
         from glide_pack.glide_core.pipeline import Sampling
         from glide_pack.nodes.host import sampling
 
