@@ -108,7 +108,7 @@ class Host:
         command += ["--database-url", f"sqlite:///{self.base}/user/comfyui.db"]
         # Paid API nodes only cost time here, and keep the frontend talking to the internet.
         command += ["--disable-api-nodes"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {"OMP_NUM_THREADS": "2", **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
                 command,
