@@ -18,7 +18,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_MS = 120_000
+START_MS = 600_000
 
 READY = "() => window.app?.extensionManager?.command && window.app.graph && window.app.canvas"
 LOAD = """async (workflow) => {

@@ -10,7 +10,7 @@ import pytest
 from hosts import PACK, PROJECT
 from test_workflows import WORKFLOWS
 
-STOP_MS = 240_000
+STOP_MS = 600_000
 KINDS = ("b_preview", "progress", "execution_success", "execution_interrupted", "execution_error")
 LISTEN = """(kinds) => {
     window.seen = Object.fromEntries(kinds.map((kind) => [kind, 0]))
