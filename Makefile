@@ -38,10 +38,11 @@ BASE := $(CURDIR)/build/comfyui
 
 comfyui:
 	@test -f "$(COMFYUI_PATH)/main.py" || { echo "Set COMFYUI_PATH to a folder of ComfyUI: make comfyui COMFYUI_PATH=..."; exit 2; }
-	mkdir -p "$(BASE)/custom_nodes" "$(BASE)/user/default/workflows"
+	mkdir -p "$(BASE)/custom_nodes" "$(BASE)/input" "$(BASE)/user/default/workflows"
 	ln -sfn "$(CURDIR)" "$(BASE)/custom_nodes/glide-nodes"
 	ln -sfn "$(abspath $(COMFYUI_PATH))/models" "$(BASE)/models"
 	cp example_workflows/*.json "$(BASE)/user/default/workflows"
+	cp example_workflows/photos/*.png "$(BASE)/input"
 	cd "$(COMFYUI_PATH)" && $(COMFYUI_PYTHON) main.py --base-directory "$(BASE)" \
 		--database-url "sqlite:///$(BASE)/user/comfyui.db" --preview-method auto $(COMFYUI_ARGS)
 

@@ -176,6 +176,19 @@ def upsample(args: argparse.Namespace) -> None:
     print(args.output)
 
 
+def _inpaint_options(parser: argparse.ArgumentParser) -> None:
+    from . import cli_inpaint
+
+    cli_inpaint.add_arguments(parser)
+
+
+def inpaint(args: argparse.Namespace) -> None:
+    """``glide inpaint``: see ``glide_core.cli_inpaint``."""
+    from . import cli_inpaint
+
+    cli_inpaint.run(args)
+
+
 def _fetch_options(parser: argparse.ArgumentParser) -> None:
     from .download import FILES
 
@@ -213,6 +226,7 @@ def train(args: argparse.Namespace) -> None:
 COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "generate": ("draw pictures of a prompt", _generate_options, generate),
     "upsample": ("make a small picture 4 times as large, by diffusion", _upsample_options, upsample),
+    "inpaint": ("repaint a part of a photo, or paint beyond its edges", _inpaint_options, inpaint),
     "fetch": ("download the published models or their vocabulary", _fetch_options, fetch),
     "train": ("train a model, or fine-tune one on your own pictures", _train_options, train),
 }

@@ -25,17 +25,32 @@ def read(path: str | Path) -> Tensor:
     Raises:
         ValueError: it is missing or no picture.
     """
+    return torch.from_numpy(_pixels(path, "RGB")).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def read_photo(path: str | Path) -> Tensor:
+    """A picture file of any kind -> [1, H, W, 3], or 4 with transparency, float32 in 0..1. Raises like ``read``."""
+    pixels = _pixels(path, "RGBA")
+    return torch.from_numpy(pixels if pixels[..., 3].min() < 255 else pixels[..., :3])[None].float() / 255
+
+
+def read_mask(path: str | Path) -> Tensor:
+    """A picture file of any kind -> [1, H, W], 1 where it is white. Raises like ``read``."""
+    return torch.from_numpy(_pixels(path, "L"))[None].float() / 255
+
+
+def _pixels(path: str | Path, mode: str) -> np.ndarray:
+    """uint8 pixels, turned as EXIF says."""
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I"):  # 16 bits of grey, which Pillow's convert would cut off at 255
                 image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
-            pixels = np.array(image.convert("RGB"))
+            return np.array(image.convert(mode))
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture that Pillow can read") from error
     except (OSError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def write(path: Path, pixels: Tensor, parameters: dict[str, object]) -> None:
@@ -45,7 +60,7 @@ def write(path: Path, pixels: Tensor, parameters: dict[str, object]) -> None:
     for a graph.
 
     Args:
-        pixels: [H, W, 3] uint8.
+        pixels: [H, W, 3 or 4] uint8.
     """
     info = PngInfo()
     info.add_text("Description", str(parameters["prompt"]))

@@ -108,7 +108,7 @@ class Stage:
             size: side or (height, width) in pixels; default: what the model was trained on.
             negative: what guidance moves away from; empty is GLIDE's unconditional.
             seed: picture k is made with seed + k, and is the same alone or in any batch.
-            conditions: low_res, as in ``model.unet_input``.
+            conditions: low_res, as in ``model.unet_input``; inpaint_image and inpaint_mask too, hard and always seen.
             inpainting: what to repaint; the rest is kept exactly.
             image: [B, 3, H, W] in -1..1 to start from where denoise is below 1: it is noised to timestep
                 1000 * denoise and sampled from there (SDEdit, Meng 2021).

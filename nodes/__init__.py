@@ -2,7 +2,9 @@
 
 from .conditioning import GlideInpaintConditioning, GlideUpsampleConditioning
 from .custom_sampling import GlideNoise, GlideSamplerSelect, GlideScheduler, GlideThreshold
+from .inpainting import GlideInpaint
 from .loaders import GlideLoader
+from .regions import GlideCrop, GlideOutpaintPad, GlideStitch
 from .sampling import EmptyGlideLatent, GlideSampler
 from .text import GlideTextEncode
 from .upsampling import GlideUpsampler
@@ -13,6 +15,10 @@ NODES = [
     EmptyGlideLatent,
     GlideSampler,
     GlideUpsampler,
+    GlideInpaint,
+    GlideCrop,
+    GlideStitch,
+    GlideOutpaintPad,
     GlideInpaintConditioning,
     GlideUpsampleConditioning,
     GlideScheduler,

@@ -2,11 +2,16 @@
 
 import dataclasses
 
+import torch
 from comfy_api.latest import io
 
+from ..glide_core import regions
+from ..glide_core.inpainting import fit_mask
 from ..glide_core.pipeline import UPSAMPLING
 from .checks import named, steps_error
 from .host import conditioning, sampling
+from .host.inpainting import inpaint
+from .inpainting import untouched
 from .sampling import sampling_inputs
 from .schema import schema
 
@@ -20,8 +25,9 @@ class GlideUpsampler(io.ComfyNode):
             node_id="GlideUpsampler",
             display_name="GLIDE Upsampler",
             description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt "
-            "and the small picture suggest. It was trained on 64x64 to 256x256.",
-            search_aliases=["upscale", "super resolution", "enlarge", "4x"],
+            "and the small picture suggest. It was trained on 64x64 to 256x256; larger pictures are painted in "
+            "overlapping tiles. With original and mask, an inpainting upsampler keeps the original's known pixels.",
+            search_aliases=["upscale", "super resolution", "enlarge", "4x", "inpaint"],
             inputs=[
                 io.Model.Input("model", tooltip="A GLIDE upsampler."),
                 io.Clip.Input(
@@ -46,11 +52,19 @@ class GlideUpsampler(io.ComfyNode):
                 io.Conditioning.Input(
                     "negative", optional=True, tooltip="What to move away from; used where guidance_scale is not 1."
                 ),
+                io.Image.Input(
+                    "original",
+                    optional=True,
+                    tooltip="For an inpainting upsampler: the picture that was repainted, in full size, such as "
+                    "GlideCrop's. Where the mask is black its pixels are kept.",
+                ),
+                io.Mask.Input("mask", optional=True, tooltip="What was repainted (white); goes with original."),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The enlarged picture as a latent."),
                 io.Image.Output(tooltip="The enlarged picture, 4 times the size."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -60,11 +74,19 @@ class GlideUpsampler(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, clip, positive, seed, steps, sampler, guidance_scale, eta, upsample_temp,
-        latent=None, image=None, negative=None,
+        latent=None, image=None, negative=None, original=None, mask=None,
     ) -> io.NodeOutput:  # fmt: skip
         with named("GlideUpsampler"):
-            sampling.require(model, "upsample")
+            if (original is None) != (mask is None):
+                raise ValueError("original and mask belong together: connect both, or none to enlarge a whole picture")
+            sampling.require(model, "upsample" if mask is None else "upsample-inpaint")
             low_res = picture_to_enlarge(latent, image)
+            batch, _, height, width = low_res.shape
+            canvas = sampling.empty((batch, 3, SCALE * height, SCALE * width))
+            if mask is not None:
+                canvas, mask = _original(original, mask, canvas)
+                if not mask.any():
+                    return untouched(cls, canvas, original)
             options = dataclasses.replace(
                 UPSAMPLING,
                 respacing=steps,
@@ -77,10 +99,21 @@ class GlideUpsampler(io.ComfyNode):
                 part and conditioning.with_low_res(conditioning.encode_again(clip, part), low_res)
                 for part in (positive, negative)
             )
-            batch, _, height, width = low_res.shape
-            canvas = {"samples": sampling.empty((batch, 3, SCALE * height, SCALE * width))}
-            enlarged = sampling.run(model, positive, negative, canvas, options, seed)
+            if mask is None:
+                enlarged = sampling.run(model, positive, negative, {"samples": canvas}, options, seed)
+            else:
+                enlarged = inpaint(model, positive, negative, canvas, mask, options, seed)
         return io.NodeOutput(enlarged, sampling.to_image(enlarged["samples"]))
+
+
+def _original(original, mask, canvas):
+    """The picture to keep and its mask in the canvas's size -> [B, 3, H, W] in -1..1, [B, 1, H, W]."""
+    size = tuple(canvas.shape[-2:])
+    if len(original) != len(canvas):
+        raise ValueError(f"original is a batch of {len(original)}, but {len(canvas)} pictures are enlarged")
+    mask = fit_mask(regions.fit(original, mask)[:, None], size)
+    pictures = torch.stack([regions.resize(picture[..., :3], size) for picture in original])
+    return sampling.from_image(pictures).to(canvas), mask.to(canvas)
 
 
 def picture_to_enlarge(latent, image):

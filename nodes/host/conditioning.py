@@ -94,6 +94,20 @@ def with_surroundings(conditioning: list, picture: Tensor, mask: Tensor) -> list
     return [[cond, {**options, **keys}] for cond, options in conditioning]
 
 
+def shown_from(conditioning: list, percent: float) -> list:
+    """The surroundings are shown only after this part of the process (0..1), in the host's time ranges."""
+    parts = []
+    for start, end, hidden in ((0.0, percent, True), (percent, 1.0, False)):
+        for cond, options in conditioning:
+            start_percent = max(start, options.get("start_percent", 0.0))
+            end_percent = min(end, options.get("end_percent", 1.0))
+            mask = torch.ones_like(options["concat_mask"]) if hidden else options["concat_mask"]
+            times = {"start_percent": start_percent, "end_percent": end_percent}
+            if start_percent < end_percent:
+                parts.append([cond, {**options, **times, "concat_mask": mask}])
+    return parts
+
+
 def unconditional(conditioning: list) -> list:
     """The empty prompt, encoded by the same text transformer as this conditioning."""
     options = {key: value for key, value in conditioning[0][1].items() if key not in WHERE_AND_WHEN}

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...glide_core.config import ModelConfig
 from ...glide_core.model import quantize, unet_input
 from ...glide_core.schedule import NOISE_FROM, NoiseSchedule
+from ...glide_core.tiles import tiled
 from ...glide_core.unet import UNet
 from . import conditioning
 from .attention import attention
@@ -35,13 +36,18 @@ class PixelLatents(comfy.latent_formats.LatentFormat):
 
 
 class HostUNet(UNet):
-    """The U-Net as ComfyUI calls it: it returns eps alone and leaves the variance in a side channel."""
+    """The U-Net as ComfyUI calls it: it returns eps alone and leaves the variance in a side channel.
+
+    An upsampler looks at what is larger than it was trained for in overlapping windows.
+    """
 
     def __init__(self, config: ModelConfig, **kwargs):
         super().__init__(config, attention=attention, **kwargs)
+        self.tile = config.image_size if config.low_res else None
 
     def forward(self, x, timesteps, context, y, transformer_options={}, **kwargs):
-        eps, variance = super().forward(x, timesteps, context, y).chunk(2, dim=1)
+        unet = super().forward
+        eps, variance = tiled(lambda part: unet(part, timesteps, context, y), x, self.tile).chunk(2, dim=1)
         wanted, halves = transformer_options.get(VARIANCE), transformer_options.get("cond_or_uncond", [0])
         if wanted is not None and 0 in halves:
             wanted.put(variance.chunk(len(halves))[halves.index(0)])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...glide_core.pipeline import Sampling
 from ...glide_core.samplers import SAMPLERS, Variance, sample_ddpm, seeded_noise
-from . import conditioning
+from . import conditioning, masks
 from .model import VARIANCE, GlideModel
 from .threshold import DYNAMIC, Threshold, with_threshold
 
@@ -74,6 +74,7 @@ def run(model, positive, negative, latent: dict, options: Sampling, seed: int, d
 
     Args:
         negative: None is GLIDE's unconditional, the empty prompt.
+        latent: where it has a noise mask, the pixels that this leaves at 0 are kept exactly.
         denoise: below 1 the latent is noised only to timestep 1000 * denoise and sampled from there (SDEdit).
     """
     samples = fixed_empty(model, latent)
@@ -82,6 +83,9 @@ def run(model, positive, negative, latent: dict, options: Sampling, seed: int, d
     if options.percentile is not None:
         model = with_threshold(model, Threshold(DYNAMIC, options.percentile))
     steps = sigmas(model, options.respacing, denoise)
+    mask = masks.fitted(latent, tuple(samples.shape[-2:]))
+    if mask is not None:
+        model = masks.with_soft_masks(model, steps[:1])
     samples = comfy.sample.sample_custom(
         model,
         SeededNoise(seed, options.temperature).generate_noise({**latent, "samples": samples}),
@@ -91,7 +95,7 @@ def run(model, positive, negative, latent: dict, options: Sampling, seed: int, d
         positive,
         negative or conditioning.unconditional(positive),
         samples,
-        noise_mask=latent.get("noise_mask"),
+        noise_mask=mask,
         callback=latent_preview.prepare_callback(model, len(steps) - 1),
         seed=seed,
     )

@@ -4,11 +4,16 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import inpaint_models
+from glide_core.pipeline import Sampling, Stage, inpaint, to_uint8
+from graphs import Graph
+from hosts import HostError
 
 HOLE = np.s_[16:48, 20:52]
+PROMPT = "a red circle"
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +77,168 @@ def test_stock_nodes_inpaint(host, models):
     other = copy.deepcopy(nodes)
     other["4"]["inputs"]["image"] = host.upload_image(with_hole(255 - photo, HOLE), "inverse.png")
     assert np.abs(pictures(host, other)[0] - picture)[HOLE].mean() > 1
+
+def photo_graph(models, image, **changes):
+    """The whole edit of a photo with GLIDE's own nodes; changes: GlideCrop={"size": 64}, ..."""
+    defaults = {
+        "GlideCrop": {
+            "context_factor": 2.0, "size": 256, "squares": "whole mask", "grow": 0, "resampling": "area",
+            "square_side": 0,
+        },
+        "GlideInpaint": {
+            "seed": 7, "steps": "3", "sampler": "euler", "guidance_scale": 2.0, "eta": 0.0, "context": "visible",
+            "visible_from": 0.4, "denoise": 1.0,
+        },
+        "GlideUpsampler": {
+            "seed": 7, "steps": "1", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "upsample_temp": 1.0
+        },
+        "GlideStitch": {"blend": "hard", "feather": 8, "match_colours": False},
+    }  # fmt: skip
+    graph = Graph()
+
+    def ours(name, outputs, **links):
+        return graph.node(name, outputs, **defaults[name] | links | changes.get(name, {}))
+
+    photo, mask = graph.node("LoadImage", 2, image=image)
+    model, clip, _ = graph.load(models["base"])
+    up_model, up_clip, _ = graph.load(models["upsample"])
+    positive = graph.node("GlideTextEncode", clip=clip, text=PROMPT)
+    cut, cut_mask, regions = ours("GlideCrop", 3, image=photo, mask=mask)
+    latent, _ = ours("GlideInpaint", 2, model=model, positive=positive, image=cut, mask=cut_mask)
+    _, large = ours(
+        "GlideUpsampler", 2, model=up_model, clip=up_clip, positive=positive, latent=latent, original=cut, mask=cut_mask
+    )
+    whole, _ = ours("GlideStitch", 2, crop=large, regions=regions)
+    graph.node("SaveImage", images=whole, filename_prefix="edit")
+    return graph
+
+
+def number_of(graph, name):
+    """The number of the first node of a class."""
+    return next(number for number, node in graph.items() if node["class_type"] == name)
+
+
+def saved(host, graph):
+    """The pictures of each SaveImage by its prefix, and what the nodes said."""
+    outputs = host.run(graph)
+    saves = {node["inputs"]["filename_prefix"]: number for number, node in graph.items()
+             if node["class_type"] == "SaveImage"}  # fmt: skip
+    images = {prefix: [host.image(entry).astype(int) for entry in outputs[number]["images"]]
+              for prefix, number in saves.items()}  # fmt: skip
+    return images, [output["text"][0] for output in outputs.values() if "text" in output]
+
+
+def edited(host, graph):
+    return saved(host, graph)[0]["edit"][0]
+
+
+def test_a_photo_painted_on_in_the_mask_editor(host, models):
+    photo = np.asarray(Image.fromarray(painting(400)).resize((400, 300)))
+    hole = np.s_[200:300, 40:120]
+    (host.base / "input" / "clipspace").mkdir(exist_ok=True)
+    image = host.upload_image(with_hole(photo, hole), "clipspace/painted-masked.png")
+    picture = edited(host, photo_graph(models, f"{image} [input]"))
+    known = np.ones((300, 400), bool)
+    known[hole] = False
+    assert picture.shape == (300, 400, 3)
+    assert np.array_equal(picture[known], photo[known])
+    assert np.abs(picture - photo)[hole].mean() > 5
+
+
+@pytest.mark.parametrize("context", ["hidden first", "hidden"])
+def test_context_reaches_the_model(host, models, context):
+    image = host.upload_image(with_hole(painting(), HOLE), "small-hole.png")
+    visible = edited(host, photo_graph(models, image))
+    other = edited(host, photo_graph(models, image, GlideInpaint={"context": context}))
+    assert np.abs(visible - other)[HOLE].mean() > 0.5
+
+
+def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
+    """Soft mask, hidden start and denoise: node and library agree."""
+    alpha = np.full((64, 64), 255, np.uint8)
+    alpha[10:50, 10:30], alpha[10:50, 30:50] = 0, 120
+    photo = painting()
+    image = host.upload_image(Image.fromarray(np.dstack([photo, alpha])), "soft.png")
+    graph = Graph()
+    loaded, mask = graph.node("LoadImage", 2, image=image)
+    model, clip, _ = graph.load(models["base"])
+    positive = graph.node("GlideTextEncode", clip=clip, text=PROMPT)
+    _, painted = graph.node(
+        "GlideInpaint", 2, model=model, positive=positive, image=loaded, mask=mask, seed=7, steps="12", sampler="ddpm",
+        guidance_scale=2.0, eta=0.0, context="hidden first", visible_from=0.4, denoise=0.9,
+    )  # fmt: skip
+    graph.node("SaveImage", images=painted, filename_prefix="edit")
+    picture = edited(host, graph)
+    stage = Stage.load(host.base / "models" / "glide" / models["base"])
+    pixels = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1
+    degree = 1 - torch.from_numpy(alpha)[None, None] / 255
+    expected = inpaint(
+        stage, [PROMPT], pixels, degree, Sampling("12", "ddpm", 2.0), seed=7, denoise=0.9, context_from=0.4
+    )
+    difference = np.abs(picture - to_uint8(expected)[0].numpy().astype(int))
+    assert (difference > 2).mean() < 0.002
+
+
+def test_an_empty_mask_returns_the_input_and_says_so(host, models):
+    photo = painting(100)
+    image = host.upload_image(Image.fromarray(photo), "no-mask.png")
+    images, texts = saved(host, photo_graph(models, image))
+    assert np.array_equal(images["edit"][0], photo)
+    assert sum("mask is empty" in text for text in texts) == 3
+
+
+def test_outpainting_with_the_stock_pad_node_square_by_square(host, models):
+    photo = painting()
+    image = host.upload_image(Image.fromarray(photo), "photo.png")
+    graph = photo_graph(models, image, GlideCrop={"squares": "next square"})
+    padded = graph.node("ImagePadForOutpaint", 2, image=["1", 0], left=0, top=0, right=64, bottom=0, feathering=0)
+    graph[number_of(graph, "GlideCrop")]["inputs"] |= {"image": padded[0], "mask": padded[1]}
+    rest = graph.node("MaskToImage", mask=[number_of(graph, "GlideStitch"), 1])
+    graph.node("SaveImage", images=rest, filename_prefix="rest")
+    images, _ = saved(host, graph)
+    (whole,), (left,) = images["edit"], images["rest"]
+    assert whole.shape == (64, 128, 3) and np.array_equal(whole[:, :64], photo)
+    assert left[:, :96].max() == 0 and left[:, 96:].min() == 255
+
+
+def test_our_pad_node(host, models):
+    photo = painting()
+    graph = photo_graph(models, host.upload_image(Image.fromarray(photo), "photo.png"))
+    padded = graph.node("GlideOutpaintPad", 2, image=["1", 0], left=16, top=0, right=0, bottom=8)
+    graph[number_of(graph, "GlideCrop")]["inputs"] |= {"image": padded[0], "mask": padded[1]}
+    whole = edited(host, graph)
+    assert whole.shape == (72, 80, 3) and np.array_equal(whole[:64, 16:], photo)
+
+
+def failure(host, graph):
+    with pytest.raises(HostError) as caught:
+        host.run(graph)
+    return f"{caught.value} {caught.value.node_errors} {caught.value.detail}"
+
+
+def test_batches_that_do_not_fit(host, models):
+    graph = photo_graph(models, host.upload_image(with_hole(painting(), HOLE), "one.png"))
+    three = graph.node("RepeatImageBatch", image=["1", 0], amount=3)
+    two = graph.node("RepeatImageBatch", image=["1", 0], amount=2)
+    masks = graph.node("ImageToMask", image=two, channel="red")
+    graph[number_of(graph, "GlideCrop")]["inputs"] |= {"image": three, "mask": masks}
+    assert "GlideCrop: mask is a batch of 2 for 3 images" in failure(host, graph)
+
+
+def test_a_batch_shares_a_mask(host, models):
+    photo = painting()
+    graph = photo_graph(models, host.upload_image(with_hole(photo, HOLE), "one.png"))
+    batch = graph.node("RepeatImageBatch", image=["1", 0], amount=2)
+    graph[number_of(graph, "GlideCrop")]["inputs"]["image"] = batch
+    both = saved(host, graph)[0]["edit"]
+    assert len(both) == 2 and np.abs(both[0] - both[1])[HOLE].mean() > 1
+
+
+def test_plain_models_and_half_connected_inputs_are_named(host, models):
+    image = host.upload_image(with_hole(painting(), HOLE), "one.png")
+    assert "GlideInpaint: model is a GLIDE base model, but this node needs the base-inpaint one" in failure(
+        host, photo_graph(models | {"base": "tiny-base (embedded)"}, image)
+    )
+    graph = photo_graph(models, image)
+    del graph[number_of(graph, "GlideUpsampler")]["inputs"]["mask"]
+    assert "original and mask belong together" in failure(host, graph)

@@ -1,0 +1,130 @@
+"""How well inpainting obeys, and how well it joins: on drawn scenes, with a judge that knows them.
+
+    python benchmarks/inpainting.py [--count 100] [--context visible,hidden,0.4] [--base FILE] [--upsampler FILE]
+
+A hole is cut around one object of a held-out scene (256x256), and the prompt asks for another object there. A hit is an
+object of the asked colour and shape in the hole. The colour step is the mean difference of neighbours across the
+mask's border, in 1/255, of the same repainted crops put back hard and with Poisson blending; the original picture's is
+given for comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from glide_core.bench.judge import look  # noqa: E402
+from glide_core.editing import Editor  # noqa: E402
+from glide_core.pictures import write_sheet  # noqa: E402
+from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402
+from glide_core.regions import Region, stitch  # noqa: E402
+from glide_core.train.scenes import COLOURS, SHAPES, SIDE, Object, Scene, held_out_scenes, prompt, render  # noqa: E402
+
+CONTEXTS = {"visible": 0.0, "hidden": 1.0}
+MARGIN = 6  # pixels of background around the object that is cut out
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--count", type=int, default=100, help="default: %(default)s")
+    add("--context", default="visible,hidden", help="visible, hidden or parts of the steps (default: %(default)s)")
+    add("--base", default="tiny-base-inpaint")
+    add("--upsampler", default="tiny-upsample-inpaint")
+    add("--steps", default="30")
+    add("--sampler", default="ddpm")
+    add("--guidance", type=float, default=3.0)
+    add("--upsample-steps", default="15")
+    add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first context as a sheet")
+    return parser.parse_args()
+
+
+def target(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Object]:
+    """The scene with another colour and shape in the place of one object that has its place for itself."""
+    old = scene.objects[0]
+    colours = [c for c in COLOURS if c != scene.background and c != old.colour]
+    new = dataclasses.replace(
+        old, colour=str(rng.choice(colours)), shape=str(rng.choice([s for s in SHAPES if s != old.shape])), style="flat"
+    )
+    return dataclasses.replace(scene, objects=(new, *scene.objects[1:])), new
+
+
+def hole_around(item: Object) -> Tensor:
+    """bool [256, 256], a square."""
+    own = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    reach = 1.4 * item.radius + MARGIN
+    (left, top), (right, bottom) = (
+        tuple(int(np.clip(round(c + sign * reach), 0, SIDE)) for c in item.centre) for sign in (-1, 1)
+    )
+    own[top:bottom, left:right] = True
+    return own
+
+
+def hit(picture: np.ndarray, own: Tensor, wanted: Object) -> bool:
+    """Whether the judge sees the wanted colour and shape in the hole."""
+    inside = [seen for seen in look(picture).objects if own[int(seen.centre[1]), int(seen.centre[0])]]
+    return any(seen.colour == wanted.colour and seen.shape == wanted.shape for seen in inside)
+
+
+def colour_step(picture: Tensor, own: Tensor) -> float:
+    """Mean difference in 1/255 of neighbours across the border of own; picture [256, 256, 3] in 0..1."""
+    steps = []
+    for axis in (0, 1):
+        length = picture.shape[axis] - 1
+        across = own.narrow(axis, 1, length) != own.narrow(axis, 0, length)
+        steps.append((picture.narrow(axis, 1, length) - picture.narrow(axis, 0, length)).abs().mean(-1)[across])
+    return 255 * float(torch.cat(steps).mean())
+
+
+def measure(editor: Editor, scenes: list[Scene]) -> tuple[list[bool], np.ndarray, list[np.ndarray]]:
+    """Hits, colour steps [N, 3] (original, hard, Poisson) and pictures."""
+    hits, steps, pictures = [], [], []
+    for k, scene in enumerate(scenes):
+        wanted_scene, wanted = target(scene, np.random.default_rng(k))
+        photo = torch.from_numpy(render(scene))[None].float() / 255
+        own = hole_around(wanted)
+        region = Region(0, 0, 0, SIDE, own)
+        crop = editor(prompt(wanted_scene), photo, own[None].float(), region, seed=k)
+        hard, poisson = (stitch(photo, [region], crop, how=how) for how in ("hard", "poisson"))
+        picture = (hard[0] * 255).round().byte().numpy()
+        hits.append(hit(picture, own, wanted))
+        steps.append([colour_step(part[0], own) for part in (photo, hard, poisson)])
+        pictures.append(picture)
+        print(f"\r{k + 1} of {len(scenes)}, {sum(hits)} hits", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    return hits, np.array(steps), pictures
+
+
+def main() -> None:
+    args = parse()
+    base, upsampler = Stage.load(args.base), Stage.load(args.upsampler)
+    scenes = [scene for scene in held_out_scenes(3 * args.count) if scene.relation != "inside"][: args.count]
+    print("| context | object in the hole % | colour step: original | hard | Poisson |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for name in args.context.split(","):
+        editor = Editor(
+            base,
+            upsampler,
+            Sampling(args.steps, args.sampler, args.guidance),
+            dataclasses.replace(UPSAMPLING, respacing=args.upsample_steps),
+            context_from=CONTEXTS[name] if name in CONTEXTS else float(name),
+        )
+        hits, steps, pictures = measure(editor, scenes)
+        print(f"| {name} | {100 * np.mean(hits):.1f} |", " | ".join(f"{value:.2f}" for value in steps.mean(0)), "|")
+        if args.sheet:
+            captions = [prompt(target(scene, np.random.default_rng(k))[0]) for k, scene in enumerate(scenes)]
+            write_sheet(args.sheet, [Image.fromarray(picture) for picture in pictures], captions, columns=8)
+            args.sheet = None
+
+
+if __name__ == "__main__":
+    main()

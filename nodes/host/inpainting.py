@@ -1,0 +1,42 @@
+"""Inpainting through the host's sampling."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...glide_core.inpainting import visible_from
+from ...glide_core.pipeline import Sampling
+from ...glide_core.schedule import NUM_TIMESTEPS
+from . import conditioning, sampling
+
+
+def inpaint(
+    model, positive, negative, image: Tensor, mask: Tensor, options: Sampling, seed: int, denoise=1.0, context_from=0.0
+) -> dict:
+    """Repaint a part of pictures -> LATENT.
+
+    Args:
+        image: [B, 3, H, W] in -1..1; mask: [B, 1, H, W], 1 = repaint.
+        context_from: part of the steps after which the model sees the surroundings.
+    """
+    schedule = model.get_model_object("model_sampling").schedule
+    shown_at = _percent(schedule, sampling.sigmas(model, options.respacing, denoise), context_from)
+    hole = (mask > 0).to(mask)
+    positive, negative = (
+        conditioning.shown_from(conditioning.with_surroundings(part, image, hole), shown_at)
+        for part in (positive, negative or conditioning.unconditional(positive))
+    )
+    latent = {"samples": image, "noise_mask": mask}
+    return {"samples": sampling.run(model, positive, negative, latent, options, seed, denoise)["samples"]}
+
+
+def _percent(schedule, sigmas: Tensor, context_from: float) -> float:
+    """Part of the steps -> the host's part of the 1000 timesteps, between two steps."""
+    shown = visible_from(sigmas, context_from)
+    if shown == sigmas[0]:
+        return 0.0
+    if shown == 0:
+        return 1.0
+    before = sigmas[sigmas > shown][-1]
+    return 1 - float(schedule.timestep(torch.stack([before, sigmas.new_tensor(shown)])).mean()) / (NUM_TIMESTEPS - 1)

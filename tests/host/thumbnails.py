@@ -1,0 +1,40 @@
+"""Makes example_workflows/<name>.jpg: what each example's graph (tests/data/graphs/<name>.json) really paints.
+
+    python tests/host/thumbnails.py [NAME ...]      (default: all examples)
+
+Look at each before you commit it. Needs a ComfyUI, see hosts.py, and the models that the graphs name.
+"""
+
+import json
+import sys
+
+from PIL import Image
+
+from hosts import PROJECT, Host, find_checkouts
+
+EXAMPLES = PROJECT / "example_workflows"
+LONGEST = 512
+RUN_SECONDS = 3600
+
+
+def make(host, name):
+    graph = json.loads((PROJECT / "tests" / "data" / "graphs" / f"{name}.json").read_text())
+    outputs = host.run(graph, RUN_SECONDS)
+    (save,) = (number for number, node in graph.items() if node["class_type"] == "SaveImage")
+    picture = Image.fromarray(host.image(outputs[save]["images"][0]))
+    picture.thumbnail((LONGEST, LONGEST))
+    picture.save(EXAMPLES / f"{name}.jpg", quality=90)
+    print(EXAMPLES / f"{name}.jpg")
+
+
+def main():
+    names = sys.argv[1:] or sorted(path.stem for path in EXAMPLES.glob("*.json"))
+    with Host(find_checkouts()[-1]) as host:
+        for photo in (EXAMPLES / "photos").glob("*.png"):
+            host.upload_image(photo, photo.name)
+        for name in names:
+            make(host, name)
+
+
+if __name__ == "__main__":
+    main()
