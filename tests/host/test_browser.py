@@ -10,7 +10,6 @@ import pytest
 from hosts import PACK, PROJECT
 from test_workflows import WORKFLOWS
 
-STOP_MS = 600_000
 KINDS = ("b_preview", "progress", "execution_success", "execution_interrupted", "execution_error")
 LISTEN = """(kinds) => {
     window.seen = Object.fromEntries(kinds.map((kind) => [kind, 0]))
@@ -47,17 +46,17 @@ def open_template(page, name, stop):
     """Opens an example from the template browser, as a click on its card does."""
     execute(page, "Comfy.BrowseTemplates")
     ours = page.get_by_text(re.compile(rf"^\s*{PACK}\s*$")).first
-    ours.wait_for(timeout=STOP_MS)
+    ours.wait_for()
     ours.click()
     card = page.get_by_test_id(f"template-workflow-{name}")
-    card.wait_for(timeout=STOP_MS)
+    card.wait_for()
     stop(f"{name}-1-template")
     card.click()
-    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'GlideLoader')", timeout=STOP_MS)
+    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'GlideLoader')")
 
 
 def seen(page, kind):
-    page.wait_for_function("(kind) => window.seen[kind] > 0 || window.seen.execution_error", arg=kind, timeout=STOP_MS)
+    page.wait_for_function("(kind) => window.seen[kind] > 0 || window.seen.execution_error", arg=kind)
     return page.evaluate("(kind) => window.seen[kind]", kind)
 
 
@@ -74,7 +73,7 @@ def test_a_visit(browser, stop, name):
     assert seen(page, "b_preview")
     stop(f"{name}-2-preview")
     assert seen(page, "execution_success")
-    page.wait_for_function(RESULT, timeout=STOP_MS)
+    page.wait_for_function(RESULT)
     stop(f"{name}-3-result")
 
     page.evaluate(LISTEN, KINDS)
@@ -92,7 +91,8 @@ def test_node_help(browser, stop):
     page = browser.page
     browser.load(WORKFLOWS[0])
     browser.dismiss()
+    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'GlideLoader')")
     page.evaluate(SELECT, "GlideLoader")
-    page.locator("[data-testid=info-button], [data-testid=help-button]").first.click(timeout=STOP_MS)
-    page.get_by_role("heading", name="Load GLIDE Model").first.wait_for(timeout=STOP_MS)
+    page.locator("[data-testid=info-button], [data-testid=help-button]").first.click()
+    page.get_by_role("heading", name="Load GLIDE Model").first.wait_for()
     stop("node-help")
