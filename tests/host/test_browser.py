@@ -20,13 +20,10 @@ SET_STEPS = """(steps) => app.graph.nodes.forEach((node) => (node.widgets ?? [])
 }))"""
 RESULT = """() => app.graph.nodes.some((node) => node.type === "SaveImage"
     && (node.imgs?.length || app.nodeOutputs?.[node.id]?.images?.length))"""
-SELECT = """(type) => {
-    const node = app.graph.nodes.find((node) => node.type === type)
-    app.canvas.deselectAll?.()
-    app.canvas.select ? app.canvas.select(node) : app.canvas.selectNode(node)
-    app.canvas.ds.scale = 1
-    app.canvas.ds.offset = [400 - node.pos[0], 400 - node.pos[1]]
-    app.canvas.setDirty(true, true)
+TITLE = """(type) => {
+    const node = app.graph.nodes.find((node) => node.type === type), { ds, canvas } = app.canvas
+    const { left, top } = canvas.getBoundingClientRect(), [x, y] = node.pos
+    return [left + (x + 60 + ds.offset[0]) * ds.scale, top + (y - 12 + ds.offset[1]) * ds.scale]
 }"""
 
 
@@ -92,7 +89,7 @@ def test_node_help(browser, stop):
     browser.load(WORKFLOWS[0])
     browser.dismiss()
     page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'GlideLoader')")
-    page.evaluate(SELECT, "GlideLoader")
+    page.mouse.click(*page.evaluate(TITLE, "GlideLoader"))
     page.locator("[data-testid=info-button], [data-testid=help-button]").first.click()
     page.get_by_role("heading", name="Load GLIDE Model").first.wait_for()
     stop("node-help")
