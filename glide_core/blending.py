@@ -31,7 +31,7 @@ def blend(painted: Tensor, target: Tensor, own: Tensor, how: str, feather: int =
 
 def feathered(own: Tensor, feather: int) -> Tensor:
     """Weights [H, W]: 1 on own, falling to 0 at the distance feather (in pixels) from it."""
-    if feather <= 0 or not own.any():
+    if feather <= 0 or own.all() or not own.any():
         return own.float()
     distance = ndimage.distance_transform_edt((~own).cpu().numpy())
     return torch.from_numpy(1 - distance / (feather + 1)).float().clamp(0, 1).to(own.device)
@@ -67,6 +67,8 @@ def match_colours(painted: Tensor, target: Tensor, own: Tensor, ring: int = RING
 
     For what was painted by a model that shifts colours. Nothing changes where there is no ring.
     """
+    if own.all():
+        return painted
     distance = ndimage.distance_transform_edt((~own).cpu().numpy())
     outside = torch.from_numpy(distance <= ring).to(own.device) & ~own
     if outside.sum() < 2:

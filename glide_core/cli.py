@@ -80,6 +80,8 @@ def _generate_options(parser: argparse.ArgumentParser) -> None:
 
 def generate(args: argparse.Namespace) -> None:
     """``glide generate``: prompts -> pictures."""
+    from PIL import Image
+
     from . import pictures, pipeline
 
     prompts, paths = _jobs(args)
@@ -105,7 +107,7 @@ def generate(args: argparse.Namespace) -> None:
             pictures.write(paths[start + k], pixels, parameters)
             print(paths[start + k])
     if args.sheet:
-        pictures.write_sheet(args.sheet, paths, prompts)
+        pictures.write_sheet(args.sheet, [Image.open(path) for path in paths], prompts)
         print(args.sheet)
 
 
@@ -223,12 +225,28 @@ def train(args: argparse.Namespace) -> None:
     run(args)
 
 
+def _bench_options(parser: argparse.ArgumentParser) -> None:
+    from .bench import quality
+
+    measurements = parser.add_subparsers(metavar="WHAT", required=True)
+    summary = "how well the tiny models obey, on held-out prompts"
+    quality.add_arguments(measurements.add_parser("quality", help=summary, description=summary))
+
+
+def bench(args: argparse.Namespace) -> None:
+    """``glide bench quality``: see ``glide_core.bench.quality``."""
+    from .bench import quality
+
+    quality.run(args)
+
+
 COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "generate": ("draw pictures of a prompt", _generate_options, generate),
     "upsample": ("make a small picture 4 times as large, by diffusion", _upsample_options, upsample),
     "inpaint": ("repaint a part of a photo, or paint beyond its edges", _inpaint_options, inpaint),
     "fetch": ("download the published models or their vocabulary", _fetch_options, fetch),
     "train": ("train a model, or fine-tune one on your own pictures", _train_options, train),
+    "bench": ("measure models", _bench_options, bench),
 }
 
 

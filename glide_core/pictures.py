@@ -68,9 +68,8 @@ def write(path: Path, pixels: Tensor, parameters: dict[str, object]) -> None:
     _save(Image.fromarray(pixels.numpy()), path, info)
 
 
-def write_sheet(path: Path, pictures: Sequence[Path], captions: Sequence[str], columns: int = 4) -> None:
-    """Write a PNG of picture files of one size side by side, each with its caption under it."""
-    images = [Image.open(picture) for picture in pictures]
+def write_sheet(path: Path, images: Sequence[Image.Image], captions: Sequence[str], columns: int = 4) -> None:
+    """Write a PNG of pictures of one size side by side, each with its caption under it."""
     width, height = images[0].size
     font = ImageFont.load_default(CAPTION_SIZE)
     column = max(width, MIN_COLUMN)

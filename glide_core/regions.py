@@ -39,11 +39,12 @@ class Region:
     own: Tensor
 
 
-def fit(image: Tensor, mask: Tensor) -> Tensor:
+def fit(image: Tensor, mask: Tensor, name: str = "image") -> Tensor:
     """The mask in the size of the pictures and one for each.
 
     Args:
         image: [B, H, W, C]; mask: [B or 1, h, w] or [h, w].
+        name: what errors call the image.
     Raises:
         ValueError: mask and image cannot belong together.
     """
@@ -51,12 +52,12 @@ def fit(image: Tensor, mask: Tensor) -> Tensor:
     if 0 in mask.shape:
         raise ValueError(f"mask is empty: its size is {'x'.join(map(str, mask.shape))}")
     if 0 in image.shape[1:]:
-        raise ValueError(f"image is empty: its size is {'x'.join(map(str, image.shape))}")
-    for name, values in (("image", image), ("mask", mask)):
+        raise ValueError(f"{name} is empty: its size is {'x'.join(map(str, image.shape))}")
+    for what, values in ((name, image), ("mask", mask)):
         if values.isnan().any():
-            raise ValueError(f"{name} has NaN values: look at the node it comes from")
+            raise ValueError(f"{what} has NaN values: look at the node it comes from")
     if len(mask) not in (1, len(image)):
-        raise ValueError(f"mask is a batch of {len(mask)} for {len(image)} images: give 1, or one per image")
+        raise ValueError(f"mask is a batch of {len(mask)} for {len(image)} {name}s: give 1, or one for each")
     mask = fit_mask(mask[:, None].clamp(0, 1), tuple(image.shape[1:3]))[:, 0]
     return mask.expand(len(image), -1, -1)
 
@@ -77,7 +78,7 @@ def around(mask: Tensor, context: float = 2.0, each: bool = False) -> list[Regio
 
     Args:
         mask: [B, H, W].
-        context: side of the square as a multiple of the longer side of what is masked.
+        context: side of the square as a multiple of the longer side of what is masked, up to the picture's.
         each: one square for each connected region instead of one for the whole mask.
     """
     owned = ((number, own) for number, part in enumerate(mask) for own in _parts(part > 0, each))
@@ -101,7 +102,8 @@ def _square(own: Tensor, context: float) -> tuple[int, int, int]:
         return (size[0] - side) // 2, (size[1] - side) // 2, side
     spans = [torch.where(own.any(dim=1 - axis))[0][[0, -1]].tolist() for axis in (0, 1)]
     longest = max(last - first + 1 for first, last in spans)
-    side = max(math.ceil(longest * max(context, 1.0)), MIN_SIDE)
+    # Beyond the picture's longer side there is nothing to see but its mirror image.
+    side = min(max(math.ceil(longest * max(context, 1.0)), MIN_SIDE), max(size))
     return *(_place(first, last, side, length) for (first, last), length in zip(spans, size)), side
 
 

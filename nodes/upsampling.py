@@ -111,7 +111,7 @@ def _original(original, mask, canvas):
     size = tuple(canvas.shape[-2:])
     if len(original) != len(canvas):
         raise ValueError(f"original is a batch of {len(original)}, but {len(canvas)} pictures are enlarged")
-    mask = fit_mask(regions.fit(original, mask)[:, None], size)
+    mask = fit_mask(regions.fit(original, mask, "original")[:, None], size)
     pictures = torch.stack([regions.resize(picture[..., :3], size) for picture in original])
     return sampling.from_image(pictures).to(canvas), mask.to(canvas)
 

@@ -7,7 +7,7 @@ import torch
 from glide_core import blending, regions
 
 SIZES = [(16, 16), (17, 301), (255, 33), (300, 400), (97, 101), (199, 256), (641, 480)]
-LARGE = {13: (2000, 3000), 27: (1201, 1600)}
+LARGE = {13: (2000, 3000), 29: (1001, 1300)}
 
 
 def random_picture(rng, number):

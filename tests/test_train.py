@@ -14,7 +14,7 @@ from glide_core.schedule import NoiseSchedule
 from glide_core.tokenizer import Tokenizer
 from glide_core.train.data import Scenes
 from glide_core.train.loop import Options, Phase, Trainer, initialise
-from glide_core.train.loss import prepare, stratified_timesteps, timestep_weights
+from glide_core.train.loss import prepare, stratified_timesteps, timestep_density, timestep_weights
 
 SMALL = {"num_channels": 8, "num_head_channels": 8, "norm_groups": 4, "xf_width": 16, "xf_layers": 1, "xf_heads": 2}
 BASE = dataclasses.replace(TINY_BASE, image_size=16, channel_mult=(1, 2), attention_resolutions=(8,), **SMALL)
@@ -97,12 +97,25 @@ def test_phases_and_learning_rate():
     assert options.lr_scale(0) == 0.25 and options.lr_scale(8) == 1 and options.lr_scale(19) == pytest.approx(0.1)
 
 
+def drawn(focus, count=10, times=2000):
+    cumulative = timestep_density(NoiseSchedule("squaredcos_cap_v2"), focus).cumsum(0)
+    generators = (torch.Generator().manual_seed(i) for i in range(times))
+    return torch.stack([stratified_timesteps(cumulative, count, generator) for generator in generators])
+
+
 def test_timesteps_are_uniform_and_spread_over_the_batch():
-    t = torch.stack([stratified_timesteps(10, torch.Generator().manual_seed(i)) for i in range(2000)])
+    t = drawn(focus=None)
     assert sorted(t[0] // 100) == list(range(10))
     assert t.min() == 0 and t.max() == 999
     counts = torch.histc(t[:, 0].float(), 10, 0, 1000)
     assert (counts - 200).abs().max() < 60
+
+
+def test_focus_draws_noise_levels_log_normally():
+    log_sigma = torch.from_numpy(np.log(NoiseSchedule("squaredcos_cap_v2").sigmas))[drawn(focus=(1.0, 0.5))]
+    near = (log_sigma - 1).abs() < 0.5
+    assert near.float().mean() == pytest.approx(0.9 * 0.683 + 0.1 * 0.21, abs=0.02)
+    assert log_sigma.min() < -2 and log_sigma.max() > 4  # one of ten is uniform
 
 
 @pytest.mark.parametrize("name", ["linear", "squaredcos_cap_v2"])

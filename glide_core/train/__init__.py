@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--decay", type=float, default=Options.decay, help="last part of all steps over which the rate falls to zero")
     add("--ema", type=float, default=Options.ema, help="decay of the averaged weights (default: %(default)s)")
     add("--caption-dropout", type=float, default=Options.caption_dropout, help="default: %(default)s")
+    add("--focus", type=float, nargs=2, metavar=("MEAN", "STD"), help="draw more timesteps whose log(sigma) is near "
+        "MEAN (default: all alike)")
     add("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--seed", type=int, default=0)
@@ -107,6 +109,7 @@ def _options(args: argparse.Namespace, config: ModelConfig, device: torch.device
         caption_dropout=args.caption_dropout,
         precision=_precision(args.precision, device),
         muon=optimizer == "muon",
+        focus=args.focus and tuple(args.focus),
         seed=args.seed,
         minutes=args.minutes,
         save_every=args.save_every,

@@ -59,6 +59,7 @@ class Options:
         caption_dropout: part of the captions replaced by the empty one, for guidance.
         precision: "bf16" or "fp32".
         muon: see ``Optimizer``.
+        focus: see ``loss.timestep_density``.
         seed: decides data order, captions, noise and initial weights.
         minutes: stop (with a checkpoint) after this time.
         save_every: minutes between checkpoints.
@@ -72,6 +73,7 @@ class Options:
     caption_dropout: float = 0.15
     precision: str = "fp32"
     muon: bool = True
+    focus: tuple[float, float] | None = None
     seed: int = 0
     minutes: float = float("inf")
     save_every: float = 5.0
@@ -106,7 +108,7 @@ class Trainer:
         self.ema = AveragedModel(model, multi_avg_fn=warmed_up_ema(options.ema))
         self.optimizer = Optimizer(model, options.lr, muon=options.muon)
         self.device = next(model.parameters()).device
-        self.loss = DiffusionLoss(NoiseSchedule(model.config.noise_schedule), self.device)
+        self.loss = DiffusionLoss(NoiseSchedule(model.config.noise_schedule), self.device, options.focus)
         self.rank = dist.get_rank() if dist.is_initialized() else 0
         self.processes = dist.get_world_size() if dist.is_initialized() else 1
         self.step = 0

@@ -19,6 +19,7 @@ one in a large one. A scene is a function of its seed alone; positions are in un
 
 from __future__ import annotations
 
+import itertools
 import math
 import zlib
 from dataclasses import dataclass
@@ -259,7 +260,19 @@ def _a(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def specification(shape: str, colour: str, background: str, size: str = "medium") -> str:
-    """The plain prompt of a one-object scene."""
-    named = f"{size} {colour} {shape}" if size != "medium" else f"{colour} {shape}"
-    return f"{_a(named)} on {_a(background)} background"
+def prompt(scene: Scene) -> str:
+    """The plain prompt that says all of a scene: what quality is measured with."""
+    text = f" {scene.relation} ".join(_a(" ".join(_named(item))) for item in scene.objects)
+    return f"{text} on {_a(scene.background)} background"
+
+
+def _named(item: Object) -> list[str]:
+    unnamed = ("medium", "flat")
+    return [word for word in (item.size, item.style, item.colour, item.shape) if word not in unnamed]
+
+
+def held_out_scenes(count: int, first_seed: int = 10**9) -> list[Scene]:
+    """Scenes with a combination that training never shows, the same for every measurement."""
+    scenes = (sample_scene(seed, allow_held_out=True) for seed in itertools.count(first_seed))
+    unseen = (s for s in scenes if any(held_out(item.shape, item.colour, s.background) for item in s.objects))
+    return list(itertools.islice(unseen, count))

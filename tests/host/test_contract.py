@@ -7,6 +7,7 @@ from hosts import PACK
 NODES = (
     "GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler", "GlideInpaintConditioning",
     "GlideUpsampleConditioning", "GlideScheduler", "GlideSamplerSelect", "GlideNoise", "GlideThreshold",
+    "GlideInpaint", "GlideCrop", "GlideStitch", "GlideOutpaintPad",
 )  # fmt: skip
 
 
