@@ -38,7 +38,7 @@ def test_batch_is_the_tensor_of_single_prompts(gpt2):
 
 
 def test_empty_prompt_is_all_padding(gpt2):
-    assert gpt2("") == ([50256] * 128, [False] * 128, 0, "")
+    assert gpt2("") == ([50256] * 128, [False] * 128, 0, "", [])
 
 
 def test_text_of_special_tokens_is_ordinary(gpt2):

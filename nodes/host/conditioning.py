@@ -76,8 +76,16 @@ def low_res(options: dict) -> Tensor:
     return options[LOW_RES]
 
 
-def with_low_res(conditioning: list, picture: Tensor) -> list:
-    return [[cond, {**options, LOW_RES: picture}] for cond, options in conditioning]
+def with_low_res(conditioning: list, picture: Tensor, scale: int = 4) -> list:
+    """picture: [B, 3, h, w] in -1..1; areas in pixels grow by scale with it."""
+    return [[cond, {**_grown(options, scale), LOW_RES: picture}] for cond, options in conditioning]
+
+
+def _grown(options: dict, scale: int) -> dict:
+    area = options.get("area")
+    if area is None or area[0] == "percentage":
+        return options
+    return {**options, "area": tuple(scale * number for number in area)}
 
 
 def with_surroundings(conditioning: list, picture: Tensor, mask: Tensor) -> list:

@@ -8,6 +8,7 @@ import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
 import comfy.model_sampling
+import comfy.patcher_extension
 import comfy.supported_models_base
 import comfy.utils
 import torch
@@ -20,6 +21,7 @@ from ...glide_core.tiles import tiled
 from ...glide_core.unet import UNet
 from . import conditioning
 from .attention import attention
+from .steps import check_steps
 from .threshold import Threshold, with_threshold
 
 VARIANCE = "glide_variance"  # key in transformer_options of the samplers.Variance that wants to be filled
@@ -63,7 +65,7 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
     @property
     def sigma_max(self) -> Tensor:
         """Where the host's schedulers start: the last sigmas of the cosine schedule (to 20291) are one and the same
-        noise, but karras, exponential and linear_quadratic would spend most of their steps there."""
+        noise, but karras and exponential would spend half of their steps there."""
         return self.sigmas[NOISE_FROM]
 
     def timestep(self, sigma: Tensor) -> Tensor:
@@ -110,11 +112,13 @@ class GlideModel(comfy.model_base.BaseModel):
     def __init__(self, model_config: GlideConfig, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.EPS, device=device, unet_model=HostUNet)
         self.config, self.encoder = model_config.config, model_config.encoder
-        self.model_sampling = ModelSampling(NoiseSchedule(self.config.noise_schedule))
+        self.schedule = NoiseSchedule(self.config.noise_schedule)
+        self.model_sampling = ModelSampling(self.schedule)
 
     def extra_conds(self, **kwargs):
         noise = kwargs["noise"]
         self._check_size(noise)
+        self._check_schedule()
         conditioning.check(kwargs, self.encoder, self.config.kind)
         conditioning.check_area(kwargs.get("area"), self.config)
         text, pooled = conditioning.text(kwargs)
@@ -144,6 +148,13 @@ class GlideModel(comfy.model_base.BaseModel):
                 f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {smallest} to {largest} pixels, "
                 f"multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of ComfyUI "
                 "divide the numbers of EmptyLatentImage by 8)"
+            )
+
+    def _check_schedule(self) -> None:
+        if not isinstance(self.model_sampling, ModelSampling) and self.config.noise_schedule != "linear":
+            raise ValueError(
+                "ModelSamplingDiscrete or a node like it replaced the noise schedule of a GLIDE base model by another "
+                "than it was trained on: take it out"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
@@ -200,4 +211,5 @@ def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype
     assign = {"assign": True} if getattr(patcher, "is_dynamic", bool)() else {}
     model.load_model_weights(state_dict, "", **assign)
     # Pixels need it: without the reference's clipping at every step sampling ends far outside of -1..1.
+    patcher.add_wrapper(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, check_steps)
     return with_threshold(patcher, Threshold())

@@ -49,7 +49,7 @@ def sampler(name: str, eta: float):
 
 def sigmas(model, respacing: str, denoise: float) -> Tensor:
     """A respacing of the model's own schedule as SIGMAS; for denoise see ``NoiseSchedule.respaced_sigmas``."""
-    return model.get_model_object("model_sampling").schedule.respaced_sigmas(respacing, denoise)
+    return model.model.schedule.respaced_sigmas(respacing, denoise)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_MS = 120_000
+WAIT_MS = 1000 * float(os.environ.get("GLIDE_START_SECONDS", 120))
 
 READY = "() => window.app?.extensionManager?.command && window.app.graph && window.app.canvas"
 LOAD = """async (workflow) => {
@@ -68,9 +68,10 @@ class Browser:
                 executable_path=chromium(), chromium_sandbox=False, args=FLAGS
             )
             self.page = self.chromium.new_page(viewport=self.size)
+            self.page.set_default_timeout(WAIT_MS)
             self.page.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
-            self.page.goto(self.url, timeout=START_MS)
-            self.page.wait_for_function(READY, timeout=START_MS)
+            self.page.goto(self.url)
+            self.page.wait_for_function(READY)
         except BaseException:
             self.playwright.stop()
             raise

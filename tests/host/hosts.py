@@ -25,8 +25,8 @@ from PIL import Image
 PROJECT = Path(__file__).resolve().parents[2]
 HOSTS = Path("~/.cache/glide-hosts").expanduser()
 PACK = "glide-nodes"
-START_SECONDS = 180
-RUN_SECONDS = 300
+START_SECONDS = float(os.environ.get("GLIDE_START_SECONDS", 180))  # more where others use the machine
+RUN_SECONDS = float(os.environ.get("GLIDE_RUN_SECONDS", 300))
 
 
 def find_checkouts():
@@ -108,7 +108,7 @@ class Host:
         command += ["--database-url", f"sqlite:///{self.base}/user/comfyui.db"]
         # Paid API nodes only cost time here, and keep the frontend talking to the internet.
         command += ["--disable-api-nodes"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {"OMP_NUM_THREADS": "2", **os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
                 command,

@@ -114,6 +114,21 @@ def test_masks_and_areas(host):
     assert far(with_area, with_same_area) < 1e-5
 
 
+def test_an_area_grows_with_the_picture(host):
+    """Of the base's right half the upsampler repaints the right half."""
+    graph = Prompts()
+    model, clip, _ = graph.load(UPSAMPLE)
+    half = graph.node("ConditioningSetArea", conditioning=graph.other, width=128, height=256, x=128, y=0, strength=1.0)
+    small = graph.empty(32, 32)
+    for prompt in (graph.one, graph.node("ConditioningCombine", conditioning_1=graph.one, conditioning_2=half)):
+        links = {"clip": clip, "positive": prompt, "negative": graph.nothing, "latent": small}
+        conditioned = graph.node("GlideUpsampleConditioning", 3, **links)
+        graph.save(graph.ksampler(model, *conditioned, steps=1, cfg=1.0))
+    plain, with_area = latents(host, graph)
+    assert far(plain[..., :64], with_area[..., :64]) < ROUNDING
+    assert far(plain[..., 64:], with_area[..., 64:]) > 1e-3
+
+
 @pytest.mark.parametrize(
     "node, inputs",
     [

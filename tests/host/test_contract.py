@@ -5,8 +5,9 @@ import pytest
 from hosts import PACK
 
 NODES = (
-    "GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler", "GlideInpaint", "GlideCrop",
-    "GlideStitch", "GlideOutpaintPad",
+    "GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler", "GlideInpaintConditioning",
+    "GlideUpsampleConditioning", "GlideScheduler", "GlideSamplerSelect", "GlideNoise", "GlideThreshold",
+    "GlideInpaint", "GlideCrop", "GlideStitch", "GlideOutpaintPad",
 )  # fmt: skip
 
 
@@ -48,3 +49,18 @@ def test_every_node_of_the_pack_is_explained(infos):
         for argument, options in inputs_of(info).items()
         if not options.get("tooltip")
     ] == []
+
+
+def test_every_node_has_a_help_page(host, infos):
+    """With each input by name, as the frontend gets it."""
+    for name, info in infos.items():
+        if info["python_module"] == f"custom_nodes.{PACK}":
+            page = host.open(f"/extensions/{PACK}/docs/{name}.md").decode()
+            assert info["display_name"].lower() in page.splitlines()[0].lower()
+            assert [argument for argument in inputs_of(info) if argument not in page] == []
+
+
+def test_nodes_are_found_by_other_names(infos):
+    """Where the host knows aliases at all."""
+    if "search_aliases" in infos["KSampler"]:
+        assert "text to image" in infos["GlideSampler"]["search_aliases"]

@@ -52,8 +52,10 @@ def test_memory(found):
 
 def test_schedulers_do_not_waste_steps_on_pure_noise(found):
     """From sigma 71 on the base sees nothing of a picture; the upsampler's schedule ends at 157."""
-    for kind, most in (("base", 2), ("upsample", 12)):
+    for kind, most in (("base", 1), ("upsample", 4)):
         for name, sigmas in found["schedules"][kind].items():
+            if name == "linear_quadratic":  # refused: test_stock_samplers
+                continue
             assert sigmas[-1] == 0 and all(a > b for a, b in zip(sigmas, sigmas[1:])), (kind, name)
             assert sum(sigma > 72 for sigma in sigmas) <= most, (kind, name, sigmas)
 
