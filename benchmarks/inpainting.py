@@ -23,7 +23,6 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from glide_core.bench.judge import look  # noqa: E402
-
 from glide_core.editing import Editor  # noqa: E402
 from glide_core.pictures import write_sheet  # noqa: E402
 from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402

@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "host")]
 
 from glide_core.bench.judge import judge, look  # noqa: E402
-
 from glide_core.train.scenes import held_out_scenes, prompt  # noqa: E402
 from graphs import BASE, UPSAMPLE, Graph  # noqa: E402
 from hosts import Host, find_checkouts  # noqa: E402

@@ -67,9 +67,8 @@ def test_the_folder_has_all_that_was_asked_for(small, houses, tmp_path):
     train(houses, small, out, "--steps", 2, "--sample-every", 2, "--sample-prompt", "a house", "--tensorboard")
     assert {"base.safetensors", "base.tokenizer.json", "log.csv", "state.pt"} <= set(os.listdir(out))
     assert checkpoints.load(out / "base.safetensors").config == BASE
-    with Image.open(out / "samples" / "000002-0.png") as picture:
-        assert picture.size == (16, 16) and picture.text["Description"] == "a house"
-    assert (out / "samples" / "000002.png").exists()
+    with Image.open(out / "samples" / "000002.png") as sheet:
+        assert len(sheet.crop((12, 12, 28, 28)).getcolors(maxcolors=256)) > 10  # the one sample, 16x16, in its margins
     assert any("tfevents" in name for name in os.listdir(out / "tensorboard"))
 
 
@@ -148,7 +147,9 @@ def test_an_inpainting_model_from_a_plain_one(small, houses, tmp_path):
     train(houses, small, out, "--steps", 2, "--variant", "inpaint", "--sample-every", 2)
     model = checkpoints.load(out / "base-inpaint.safetensors")
     assert model.config.inpaint and model.unet.input_blocks[0][0].weight[:, 3:].abs().sum() > 0
-    assert (out / "samples" / "given-0.png").exists()
+    with Image.open(out / "samples" / "000002.png") as sheet:
+        given, drawn = (sheet.crop((12, top, 28, top + 16)) for top in (12, sheet.height // 2 + 6))
+        assert given.getcolors(maxcolors=256) != drawn.getcolors(maxcolors=256)
 
 
 def test_what_cannot_be_used_is_reported_and_left_out(small, houses, tmp_path, capsys):

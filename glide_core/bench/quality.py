@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..device import DTYPES, pick_device, pick_dtype
 from ..pictures import write_sheet
-from ..pipeline import Sampling, Stage, generate, to_uint8, upsample
+from ..pipeline import Sampling, Stage, generate, inpaint, to_uint8, upsample
 from ..train.scenes import SIDE, Scene, held_out_scenes, prompt, render
 from .judge import judge, look
 
@@ -33,16 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--measure", nargs="+", choices=MEASURES, default=list(MEASURES), help="default: all three")
     add("--count", type=int, default=200, help="held-out scenes for each (default: %(default)s)")
     add("--guidance", type=float, nargs="+", default=[3.0], help="a row for each scale (default: 3)")
-    add("--steps", default="30", help="of the base models (default: %(default)s)")
+    add("--steps", default="5,5,5,5,10", help="of the base models (default: %(default)s)")
     add("--sampler", default="ddpm", help="of the base models (default: %(default)s)")
-    add("--upsample-steps", default="15", help="default: %(default)s")
+    add("--upsample-steps", default="10", help="default: %(default)s")
     add("--upsample-sampler", default="ddim", help="default: %(default)s")
     add("--base", default="tiny-base", help="model to measure, a name or a file; likewise the others")
     add("--upsampler", default="tiny-upsample")
     add("--base-inpaint", default="tiny-base-inpaint")
     add("--upsampler-inpaint", default="tiny-upsample-inpaint")
     add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first guidance scale as a sheet")
-    add("--dtype", choices=("auto", *DTYPES), default="auto")
+    add("--dtype", choices=("auto", *DTYPES), default="fp32", help="default: %(default)s, which is exact")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
@@ -133,16 +133,15 @@ def inpainting_table(bench: Bench, count: int) -> str:
     base, upsampler = bench.load(bench.args.base_inpaint), bench.load(bench.args.upsampler_inpaint)
     scenes = [s for s in held_out_scenes(8 * count) if s.relation not in (None, "inside")][:count]
     truth = _to_tensor(np.stack([render(scene) for scene in scenes]))
-    known = torch.stack([_known_half(scene) for scene in scenes])
+    masks = torch.stack([_erased_half(scene) for scene in scenes])
     texts = [prompt(scene) for scene in scenes]
 
     def repaint(start: int, part: Sequence[Scene]) -> Tensor:
         some = slice(start, start + len(part))
-        image, mask = truth[some].to(bench.device), known[some].to(bench.device)
-        small = {"inpaint_image": F.avg_pool2d(image, 4), "inpaint_mask": F.avg_pool2d(mask, 4)}
-        coarse = base.sample(texts[some], bench.sampling(bench.args.guidance[0]), conditions=small, seed=start)
-        large = {"inpaint_image": image, "inpaint_mask": mask, "low_res": coarse}
-        return upsampler.sample(texts[some], bench.upsampling, conditions=large, seed=start)
+        image, mask = truth[some], masks[some]
+        sampling = bench.sampling(bench.args.guidance[0])
+        small = inpaint(base, texts[some], F.avg_pool2d(image, 4), mask, sampling, seed=start)
+        return upsample(upsampler, texts[some], small, bench.upsampling, image=image, mask=mask, seed=start)
 
     pictures = _batches(scenes, repaint, "inpainting")
     verdicts = [judge(look(picture), scene) for picture, scene in zip(pictures, scenes)]
@@ -151,15 +150,14 @@ def inpainting_table(bench: Bench, count: int) -> str:
     return _table(["erased object's colour %", "its shape %", "both, in its place %"], [row])
 
 
-def _known_half(scene: Scene) -> Tensor:
-    """[1, 256, 256], 1 = known: the half of the first object."""
-    mask = torch.ones(1, SIDE, SIDE)
-    half = SIDE // 2
+def _erased_half(scene: Scene) -> Tensor:
+    """[1, 256, 256], 1 = erased: the half of the second object."""
+    mask, half = torch.zeros(1, SIDE, SIDE), SIDE // 2
     where = {
         "above": np.s_[:, half:], "below": np.s_[:, :half],
         "to the left of": np.s_[:, :, half:], "to the right of": np.s_[:, :, :half],
     }  # fmt: skip
-    mask[where[scene.relation]] = 0
+    mask[where[scene.relation]] = 1
     return mask
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
-from .. import pictures
 from ..model import Text2Im
+from ..pictures import write_sheet
 from ..pipeline import UPSAMPLING, Sampling, Stage, to_uint8
 from ..tokenizer import Tokenizer
 from .data import Data
@@ -41,18 +42,15 @@ class Samples:
     @torch.no_grad()
     def draw(self, model: Text2Im, step: int) -> None:
         """model: the averaged one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         stage = Stage(model, self.tokenizer)
         conditions = {name: value.to(stage.device) for name, value in self.conditions.items()}
         drawn = stage.sample(self.prompts, self.sampling, size=self.size, conditions=conditions, seed=self.seed)
-        files, captions = [], []
-        for k, prompt in enumerate(self.prompts):
-            for name, images, text in (("given", self._given(), "given"), (f"{step:06d}", drawn, prompt)):
-                if images is not None:
-                    files.append(self.folder / f"{name}-{k}.png")
-                    captions.append(text)
-                    pictures.write(files[-1], to_uint8(images)[k], {"prompt": prompt, "step": step})
-        pictures.write_sheet(self.folder / f"{step:06d}.png", files, captions)
+        given = self._given()
+        rows = [drawn] if given is None else [given, drawn]
+        images = [Image.fromarray(row[k].numpy()) for row in map(to_uint8, rows) for k in range(len(drawn))]
+        captions = ["given"] * (len(images) - len(drawn)) + self.prompts
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_sheet(self.folder / f"{step:06d}.png", images, captions, columns=len(drawn))
 
     def _given(self) -> torch.Tensor | None:
         """What the model sees besides the prompt, as a picture: the hole is gray."""
