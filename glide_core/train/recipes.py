@@ -22,7 +22,9 @@ LESSON = 250  # steps of ``pretext``
 # or, for an inpainting model, of the plain model's recipe.
 STAGES = {
     "tiny-base": [
-        "--init {init} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 64 --steps 1200 5000 2000 --batch 16",
+        "--init {init} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 --steps 1200 5200 --batch 16 --decay 0.15",
+        "--init {init} --lr 2.5e-3 --focus 1.2 1.6 --noise-offset 0.15 0.15 --resolution 32 64 --steps 3000 1650 "
+        "--batch 16 --decay 0.35",
     ],
     "tiny-upsample": [
         "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "
@@ -30,10 +32,13 @@ STAGES = {
         "--init {init} --lr 1.5e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 --resolution 64 128 "
         "--steps 1300 300 --batch 16 5 --decay 0.5",
     ],
-    "tiny-base-inpaint": ["--init {init} --variant inpaint --lr 1e-3 --focus 1.2 1.6 --steps 900 --batch 16"],
+    "tiny-base-inpaint": [
+        "--init {init} --variant inpaint --lr 1.5e-3 --focus 1.2 1.6 --noise-offset 0.15 0.15 --steps 1250 --batch 16 "
+        "--decay 0.5",
+    ],
     "tiny-upsample-inpaint": [
         "--init {init} --variant inpaint --lr 1e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 "
-        "--resolution 64 128 --steps 500 100 --batch 16 5"
+        "--resolution 64 128 --steps 450 150 --batch 16 5"
     ],
 }
 
