@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from . import cli_common as common
+
 if TYPE_CHECKING:
-    from .pipeline import Callback, Sampling, Stage
+    from .pipeline import Stage
 
 FAMILIES = {"tiny": ("tiny-base", "tiny-upsample"), "openai": ("base", "upsample")}
 PROMPTS_AT_A_TIME = 8
@@ -64,18 +64,18 @@ def _generate_options(parser: argparse.ArgumentParser) -> None:
     add("--prompts", type=Path, metavar="FILE", help="a prompt per line instead; line i is drawn with seed + i")
     add("-o", "--output", type=Path, required=True, metavar="PNG", help="the file to write; with --batch 4 OUT.png "
         "becomes OUT-0.png to OUT-3.png; with --prompts a folder for 00000.png, 00001.png, ...")
-    add("--batch", type=_count, metavar="N", help="how many pictures of PROMPT, picture k with seed + k (default: 1); "
-        f"with --prompts how many at a time (default: {PROMPTS_AT_A_TIME})")
+    add("--batch", type=common.count, metavar="N", help="how many pictures of PROMPT, picture k with seed + k (default "
+        f"1); with --prompts how many at a time (default {PROMPTS_AT_A_TIME})")
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     add("--stage", choices=("base", "all"), default="all", help="base stops at 64x64 (default: all, 256x256)")
     add("--sheet", type=Path, metavar="PNG", help="also write a contact sheet: all pictures with their prompts")
-    _model_options(parser, "tiny (embedded; the default), openai (after `glide fetch base upsample vocab`), or the "
-                   "file of a base model")
+    common.model_options(parser, "tiny (embedded; the default), openai (after `glide fetch base upsample vocab`), or "
+                         "the file of a base model")
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
-    _sampling_options(parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm "
-                      "--guidance 3")
-    _sampling_options(parser, "upsample-", UPSAMPLING, "upsampler", "GLIDE's published: --upsample-steps fast27 "
-                      "--upsample-sampler ddim --upsample-temp 0.997 --upsample-guidance 1")
+    common.sampling_options(parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm "
+                            "--guidance 3")
+    common.sampling_options(parser, "upsample-", UPSAMPLING, "upsampler", "GLIDE's published: --upsample-steps fast27 "
+                            "--upsample-sampler ddim --upsample-temp 0.997 --upsample-guidance 1")
 
 
 def generate(args: argparse.Namespace) -> None:
@@ -85,25 +85,25 @@ def generate(args: argparse.Namespace) -> None:
     from . import pictures, pipeline
 
     prompts, paths = _jobs(args)
-    _make_folder("--output", paths[0].parent)
+    common.make_folder("--output", paths[0].parent)
     if args.sheet:
-        _require_png("--sheet", args.sheet)
-        _make_folder("--sheet", args.sheet.parent)
+        common.require_png("--sheet", args.sheet)
+        common.make_folder("--sheet", args.sheet.parent)
     base, upsampler = _stages(args)
-    _warn_of_cuts(base, prompts)
+    common.warn_of_cuts(base, prompts)
     at_a_time = args.batch or PROMPTS_AT_A_TIME
     for start in range(0, len(prompts), at_a_time):
         some = prompts[start : start + at_a_time]
         part = f" {start + 1}-{start + len(some)} of {len(prompts)}" if len(some) < len(prompts) else ""
         options = {"negative": args.negative, "seed": args.seed + start}
-        with _progress(f"base{part}") as callback:
-            images = pipeline.generate(base, some, _sampling(args), callback=callback, **options)
+        with common.progress(f"base{part}") as callback:
+            images = pipeline.generate(base, some, common.sampling(args), callback=callback, **options)
         if upsampler:
-            with _progress(f"upsampler{part}") as callback:
-                sampling = _sampling(args, "upsample_")
+            with common.progress(f"upsampler{part}") as callback:
+                sampling = common.sampling(args, "upsample_")
                 images = pipeline.upsample(upsampler, some, images, sampling, callback=callback, **options)
         for k, pixels in enumerate(pipeline.to_uint8(images)):
-            parameters = _parameters(args) | {"prompt": some[k], "seed": args.seed + start + k}
+            parameters = common.parameters(args) | {"prompt": some[k], "seed": args.seed + start + k}
             pictures.write(paths[start + k], pixels, parameters)
             print(paths[start + k])
     if args.sheet:
@@ -123,7 +123,7 @@ def _jobs(args: argparse.Namespace) -> tuple[list[str], list[Path]]:
         if prompts == [""]:
             raise ValueError(f"--prompts {args.prompts}: there is no prompt in it, write one per line")
         return prompts, [args.output / f"{i:05d}.png" for i in range(len(prompts))]
-    _require_png("--output", args.output)
+    common.require_png("--output", args.output)
     args.batch = args.batch or 1
     if args.batch == 1:
         return [args.prompt], [args.output]
@@ -137,10 +137,11 @@ def _stages(args: argparse.Namespace) -> tuple[Stage, Stage | None]:
     base, upsampler = FAMILIES.get(args.checkpoint, (args.checkpoint, None))
     upsampler = args.upsampler or upsampler
     if args.stage == "base":
-        return _load(args, "--checkpoint", base, "base"), None
+        return common.load_stage(args, "--checkpoint", base, "base"), None
     if not upsampler:
         raise ValueError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
-    return _load(args, "--checkpoint", base, "base"), _load(args, "--upsampler", upsampler, "upsample")
+    first = common.load_stage(args, "--checkpoint", base, "base")
+    return first, common.load_stage(args, "--upsampler", upsampler, "upsample")
 
 
 def _upsample_options(parser: argparse.ArgumentParser) -> None:
@@ -151,30 +152,32 @@ def _upsample_options(parser: argparse.ArgumentParser) -> None:
     add("--prompt", default="", metavar="TEXT", help="what it shows")
     add("-o", "--output", type=Path, required=True, metavar="PNG", help="the file to write, 4 times as large")
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
-    _model_options(parser, "tiny (embedded; the default), openai (after `glide fetch upsample vocab`), or the file of "
-                   "an upsampler")
-    _sampling_options(parser, "", UPSAMPLING, "upsampler", "GLIDE's published: --steps fast27 --sampler ddim "
-                      "--temp 0.997 --guidance 1")
+    common.model_options(parser, "tiny (embedded; the default), openai (after `glide fetch upsample vocab`), or the "
+                         "file of an upsampler")
+    common.sampling_options(parser, "", UPSAMPLING, "upsampler", "GLIDE's published: --steps fast27 --sampler ddim "
+                            "--temp 0.997 --guidance 1")
 
 
 def upsample(args: argparse.Namespace) -> None:
     """``glide upsample``: a small picture -> one 4 times as large."""
     from . import pictures, pipeline
 
-    _require_png("--output", args.output)
+    common.require_png("--output", args.output)
     low_res = pictures.read(args.input)
-    _make_folder("--output", args.output.parent)
-    stage = _load(args, "--checkpoint", FAMILIES.get(args.checkpoint, (None, args.checkpoint))[1], "upsample")
+    common.make_folder("--output", args.output.parent)
+    source = FAMILIES.get(args.checkpoint, (None, args.checkpoint))[1]
+    stage = common.load_stage(args, "--checkpoint", source, "upsample")
     height, width = low_res.shape[-2:]
     multiple = stage.model.config.size_multiple // 4
     if width % multiple or height % multiple:
         raise ValueError(f"{args.input} is {width}x{height}: resize it, both sides must be multiples of {multiple}")
-    _warn_of_cuts(stage, [args.prompt])
-    with _progress("upsampler") as callback:
+    common.warn_of_cuts(stage, [args.prompt])
+    with common.progress("upsampler") as callback:
         images = pipeline.upsample(
-            stage, [args.prompt], low_res, _sampling(args), negative=args.negative, seed=args.seed, callback=callback
+            stage, [args.prompt], low_res, common.sampling(args), negative=args.negative, seed=args.seed,
+            callback=callback,
         )
-    pictures.write(args.output, pipeline.to_uint8(images)[0], _parameters(args))
+    pictures.write(args.output, pipeline.to_uint8(images)[0], common.parameters(args))
     print(args.output)
 
 
@@ -248,132 +251,3 @@ COMMANDS: dict[str, tuple[str, Callable, Callable]] = {
     "train": ("train a model, or fine-tune one on your own pictures", _train_options, train),
     "bench": ("measure models", _bench_options, bench),
 }
-
-
-def _model_options(parser: argparse.ArgumentParser, checkpoint_help: str) -> None:
-    add = parser.add_argument
-    add("--checkpoint", default="tiny", metavar="NAME|FILE", help=checkpoint_help)
-    add("--seed", type=int, default=0, metavar="N", help="the noise to start from (default: 0)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
-    add("--dtype", choices=("auto", "fp32", "bf16", "fp16"), default="auto",
-        help="fp32 is exact; auto is fp16 on a GPU, bf16 on a CPU that computes in it, else fp32")
-
-
-def _sampling_options(
-    parser: argparse.ArgumentParser, prefix: str, defaults: Sampling, name: str, published: str
-) -> None:
-    from .samplers import SAMPLERS
-
-    add = parser.add_argument_group(f"sampling of the {name}", published).add_argument
-    add(f"--{prefix}steps", type=_steps, default=str(defaults.respacing), metavar="STEPS",
-        help="1 to 1000, fast27, ddimN, or steps per section as in 10,10,3,2,2 (default: %(default)s)")
-    add(f"--{prefix}sampler", choices=list(SAMPLERS), default=defaults.sampler, help="default: %(default)s")
-    add(f"--{prefix}guidance", type=_number(0, 100), default=defaults.guidance_scale, metavar="SCALE",
-        help="how closely to follow the prompt; 1 is loosely and twice as fast (default: %(default)s)")
-    add(f"--{prefix}eta", type=_number(0, 1), default=defaults.eta, metavar="ETA",
-        help="fresh noise in each step of ddim, 0 to 1 (default: %(default)s)")
-    add(f"--{prefix}threshold", type=_number(0.001, 1), default=defaults.percentile, metavar="PART",
-        help="dynamic thresholding: the part of the values that is kept, such as 0.995 (default: clip)")
-    add(f"--{prefix}temp", type=_number(0, 10), default=defaults.temperature, metavar="SCALE",
-        help="scale of the initial noise (default: %(default)s)")
-
-
-def _sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
-    from .pipeline import Sampling
-
-    names = ("steps", "sampler", "guidance", "eta", "threshold", "temp")
-    return Sampling(*(getattr(args, prefix + name) for name in names))
-
-
-def _parameters(args: argparse.Namespace) -> dict[str, object]:
-    """What a picture depends on, under the names of the options that set it."""
-    elsewhere = ("run", "prompts", "output", "batch", "sheet")
-    return {
-        name.replace("_", "-"): str(value) if isinstance(value, Path) else value
-        for name, value in vars(args).items()
-        if name not in elsewhere and value is not None
-    }
-
-
-def _steps(text: str) -> str:
-    from .schedule import NoiseSchedule
-
-    try:
-        NoiseSchedule("linear").respaced_sigmas(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
-        return value
-
-    return parse
-
-
-def _require_png(option: str, path: Path) -> None:
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise ValueError(f"{option} {path}: give the name of a .png file")
-
-
-def _make_folder(option: str, folder: Path) -> None:
-    """Make sure, before the work, that its result can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ValueError(f"{option}: cannot write to {folder}: {error.strerror}") from error
-
-
-def _load(args: argparse.Namespace, option: str, source: str, kind: str) -> Stage:
-    from .checkpoints import CheckpointError
-    from .device import DTYPES, pick_device, pick_dtype
-    from .pipeline import Stage, require
-
-    device = pick_device(args.device)
-    args.device, args.dtype = device.type, pick_dtype(args.dtype, device)
-    try:
-        stage = Stage.load(source, device=device, dtype=DTYPES[args.dtype])
-        require(stage, kind)
-    except ValueError as error:
-        raise CheckpointError(f"{option} {error}") from error
-    return stage
-
-
-def _warn_of_cuts(stage: Stage, prompts: Iterable[str]) -> None:
-    for prompt in dict.fromkeys(prompts):
-        encoded = stage.tokenizer(prompt)
-        if encoded.cut:
-            cut = encoded.count - stage.tokenizer.text_ctx
-            print(
-                f"warning: the prompt has {encoded.count} tokens, the model reads {stage.tokenizer.text_ctx}: "
-                f"the last {cut} were cut, from {encoded.cut[:40]!r} on",
-                file=sys.stderr,
-            )
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Callback]:
-    """A progress bar of one stage, as a callback."""
-    from tqdm import tqdm
-
-    with tqdm(desc=name, unit="step") as bar:
-
-        def callback(step: int, total: int, x_start: object) -> None:
-            bar.total = total
-            bar.update(step + 1 - bar.n)
-
-        yield callback

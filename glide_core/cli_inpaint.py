@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import cli, pictures, regions
+from . import cli_common as common
+from . import pictures, regions
 from .blending import BLENDS
 from .editing import Editor, edit, squares
 from .pipeline import UPSAMPLING, Sampling
@@ -31,48 +32,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what("--mask", type=Path, metavar="FILE", help="a picture that is white there; grey repaints by degree")
     what("--alpha", action="store_true", help="repaint where PHOTO is transparent")
     what("--pad", type=_margins, metavar="L,T,R,B", help="add margins of so many pixels and paint them")
-    what("--grow", type=cli._number(0, 1000), default=0, metavar="PIXELS", help="make the mask larger (default: 0)")
+    what("--grow", type=common.number(0, 1000), default=0, metavar="PIXELS", help="make the mask larger (default: 0)")
     what("--each", action="store_true", help="one square for each connected region of the mask, not one for all")
-    what("--context-factor", type=cli._number(1, 100), default=2.0, metavar="FACTOR",
+    what("--context-factor", type=common.number(1, 100), default=2.0, metavar="FACTOR",
          help="side of the square around the mask, as a multiple of the mask's (default: %(default)s)")
-    what("--square", type=cli._count, metavar="PIXELS", help="with --pad: side of the overlapping squares that walk "
+    what("--square", type=common.count, metavar="PIXELS", help="with --pad: side of the overlapping squares that walk "
          "outwards (default: the photo's shorter side)")
     how = parser.add_argument_group("how to repaint").add_argument
     how("--context", type=_context, default="visible", metavar="WHEN", help="when the model sees the surroundings: "
         "visible (default) fits in best; hidden obeys the prompt more; a number from 0 to 1 shows them from this part "
         "of the steps on")
-    how("--denoise", type=cli._number(0.01, 1), default=1.0, metavar="PART", help="below 1 it starts from what is "
+    how("--denoise", type=common.number(0.01, 1), default=1.0, metavar="PART", help="below 1 it starts from what is "
         "under the mask, such as a sketch (default: 1)")
-    how("--detail", type=cli._count, default=1024, metavar="PIXELS", help="longest side that is painted in full; of "
+    how("--detail", type=common.count, default=1024, metavar="PIXELS", help="longest side that is painted in full; of "
         "larger squares the repainted part is enlarged (default: %(default)s)")
     how("--blend", choices=BLENDS, default="feather", help="hard keeps to the mask; feather fades out beyond it; "
         "poisson takes colours from the border (default: %(default)s)")
-    how("--feather", type=cli._number(0, 1000), default=8, metavar="PIXELS", help="default: %(default)s")
+    how("--feather", type=common.number(0, 1000), default=8, metavar="PIXELS", help="default: %(default)s")
     how("--match-colours", action="store_true", help="shift colours to agree in a ring around the mask")
-    cli._model_options(parser, "tiny (embedded; the default), openai (after `glide fetch base-inpaint upsample-inpaint "
-                       "vocab`), or the file of an inpainting base model")
+    common.model_options(parser, "tiny (embedded; the default), openai (after `glide fetch base-inpaint "
+                         "upsample-inpaint vocab`), or the file of an inpainting base model")
     add("--upsampler", metavar="FILE", help="the inpainting upsampler that belongs to the file in --checkpoint")
-    cli._sampling_options(parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm "
-                          "--guidance 5")
-    cli._sampling_options(parser, "upsample-", UPSAMPLING, "upsampler", "GLIDE's published: --upsample-steps fast27 "
-                          "--upsample-sampler ddim --upsample-temp 0.997 --upsample-guidance 1")
+    common.sampling_options(parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm "
+                            "--guidance 5")
+    common.sampling_options(parser, "upsample-", UPSAMPLING, "upsampler", "GLIDE's published: --upsample-steps fast27 "
+                            "--upsample-sampler ddim --upsample-temp 0.997 --upsample-guidance 1")
 
 
 def run(args: argparse.Namespace) -> None:
     """Cut, repaint, enlarge and put back."""
-    cli._require_png("--output", args.output)
+    common.require_png("--output", args.output)
     image, mask = _read(args)
-    cli._make_folder("--output", args.output.parent)
+    common.make_folder("--output", args.output.parent)
     walk = (args.square or min(mask.shape[1:])) if args.pad else None
     found = squares(mask, context=args.context_factor, each=args.each, walk=walk)
     if found:
         editor = _editor(args)
-        cli._warn_of_cuts(editor.base, [args.prompt])
+        common.warn_of_cuts(editor.base, [args.prompt])
         image = edit(editor, args.prompt, image, mask, found, args.seed, how=args.blend, feather=int(args.feather),
                      match=args.match_colours)  # fmt: skip
     else:
         print("the mask is empty: the photo is written as it is", file=sys.stderr)
-    pictures.write(args.output, (image[0] * 255).round().to(torch.uint8), cli._parameters(args))
+    pictures.write(args.output, (image[0] * 255).round().to(torch.uint8), common.parameters(args))
     print(args.output)
 
 
@@ -102,20 +103,20 @@ def _editor(args: argparse.Namespace) -> Editor:
     if not upsampler:
         raise ValueError(f"--upsampler: name the one that belongs to {args.checkpoint}")
     return Editor(
-        cli._load(args, "--checkpoint", base, "base-inpaint"),
-        cli._load(args, "--upsampler", upsampler, "upsample-inpaint"),
-        cli._sampling(args),
-        cli._sampling(args, "upsample_"),
+        common.load_stage(args, "--checkpoint", base, "base-inpaint"),
+        common.load_stage(args, "--upsampler", upsampler, "upsample-inpaint"),
+        common.sampling(args),
+        common.sampling(args, "upsample_"),
         args.negative,
         {"visible": 0.0, "hidden": 1.0}.get(args.context, args.context),
         args.denoise,
         args.detail,
-        cli._progress,
+        common.progress,
     )
 
 
 def _context(text: str) -> str | float:
-    return text if text in ("visible", "hidden") else cli._number(0, 1)(text)
+    return text if text in ("visible", "hidden") else common.number(0, 1)(text)
 
 
 def _margins(text: str) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from glide_core import cli, pictures
+from glide_core import cli, cli_common, pictures
 from glide_core.device import pick_device, pick_dtype
 from glide_core.samplers import SAMPLERS
 
@@ -130,8 +130,8 @@ def test_pictures_of_any_kind_are_read(mode):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_steps_and_samplers_are_understood(steps, sampler):
     args = cli._parse(["generate", PROMPT, "-o", "out.png", "--steps", steps, "--upsample-sampler", sampler])
-    assert cli._sampling(args).respacing == steps
-    assert cli._sampling(args, "upsample_").sampler == sampler
+    assert cli_common.sampling(args).respacing == steps
+    assert cli_common.sampling(args, "upsample_").sampler == sampler
 
 
 def test_an_empty_prompt_works():
