@@ -263,5 +263,5 @@ def test_fetch_checks_what_is_there(folder, capsys, fails, gpt2_files):
 def test_train_is_handed_its_options(monkeypatch):
     seen = []
     monkeypatch.setattr("glide_core.train.run", seen.append)
-    cli.main(["train", "--out", "run", "--steps", "3"])
+    cli.main(["train", "scenes", "--out", "run", "--steps", "3"])
     assert seen[0].out == Path("run") and seen[0].steps == [3]
