@@ -56,13 +56,16 @@ QUICKER = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, QUICKER], ids=["as it ships", "other samplers"])
-def test_the_graph_paints_what_the_command_line_does(host, tmp_path, changes):
+# dpmpp_2m extrapolates from sigma 20291, which multiplies rounding: single pixels at edges move by more.
+@pytest.mark.parametrize("changes, largest", [({}, 2), (QUICKER, 8)], ids=["as it ships", "other samplers"])
+def test_the_graph_paints_what_the_command_line_does(host, tmp_path, changes, largest):
     nodes = graph(**changes)
     (picture,) = pictures(host, nodes)
     expected = command_line(nodes, tmp_path / "out.png")
     assert picture.shape == expected.shape == (256, 256, 3)
-    assert np.abs(picture - expected).max() <= 2
+    difference = np.abs(picture - expected)
+    print(f"beyond 2/255: {(difference > 2).mean():.2%}, largest {difference.max()}")
+    assert difference.max() <= largest and (difference > 2).mean() < 0.002
 
 
 def test_the_stock_graph_paints_the_same_shape(host):
