@@ -81,7 +81,8 @@ def test_picture_k_of_a_batch_is_seed_plus_k(host):
     alone = copy.deepcopy(nodes)
     alone["4"]["inputs"]["batch_size"] = 1
     alone[SAMPLER]["inputs"]["seed"] += 2
-    assert np.abs(batch[2] - pictures(host, alone)[0]).max() <= 1
+    # Of two steps the first starts at sigma 20291, which multiplies the rounding of another batch size.
+    assert np.abs(batch[2] - pictures(host, alone)[0]).max() <= 4
     assert np.abs(batch[2] - batch[0]).max() > 10
 
 
