@@ -45,6 +45,19 @@ def test_training_lowers_the_loss(scenes, tmp_path, muon):
     assert len(losses) == 30 and np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
 
 
+def test_a_run_with_the_lesson_about_layouts_resumes_exactly(scenes, tmp_path):
+    config = dataclasses.replace(BASE, channel_mult=(1, 2, 2))
+
+    def run(name, steps):
+        options = dataclasses.replace(OPTIONS, phases=(Phase(16, steps, 4),), layout=0.1)
+        made = trainer(scenes, tmp_path / name, config, options)
+        if (tmp_path / name).exists():
+            made.resume()
+        return made.run()
+
+    assert run("broken", 5) + run("broken", 8) == pytest.approx(run("whole", 8), rel=1e-5)
+
+
 def test_an_upsampler_learns_from_crops(scenes, tmp_path):
     options = dataclasses.replace(OPTIONS, lr=5e-3)
     losses = trainer(scenes, tmp_path, UPSAMPLE, options).run()
@@ -119,7 +132,7 @@ def test_offset_noise_moves_the_mean_of_a_picture_or_of_parts():
         loss = DiffusionLoss(schedule, torch.device("cpu"), offset=offset)
         loss(Still(), images, None, None, torch.Generator().manual_seed(0))
     plain, moved, uneven = (noisy.flatten(2).mean(dim=2).std() for noisy in seen)
-    assert plain < 0.07 and uneven < 0.2 < 0.3 < moved < 0.6
+    assert plain < 0.07 and uneven < 0.15 < 0.2 < moved < 0.4
     plain, moved, uneven = (noisy[..., :4, :4].flatten(2).mean(dim=2).std() for noisy in seen)
     assert plain < 0.3 < uneven
 

@@ -67,7 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--focus", type=float, nargs=2, metavar=("MEAN", "STD"), help="draw more timesteps whose log(sigma) is near "
         "MEAN (default: all alike)")
     add("--noise-offset", type=_share, nargs="+", default=(), metavar="STD", help="add low frequencies to the noise: "
-        "a number per channel, a grid of 4x4, 16x16, ...; colours are learned sooner (0.15; default: none, as GLIDE)")
+        "up to this number per channel, a grid of 4x4, 16x16, ...; colours are learned sooner (0.15; default: none, as "
+        "GLIDE)")
+    add("--layout", type=_share, default=Options.layout, metavar="WEIGHT", help="base models on scenes: also learn to "
+        "tell what lies where, with this weight; shapes are learned much sooner (0.02; default: none, as GLIDE)")
     add("--seed", type=int, default=Options.seed, metavar="N", help="default: %(default)s")
     add("--scenes", type=_positive(int), default=60000, metavar="N",
         help="how many to draw ahead (default: %(default)s)")
@@ -109,6 +112,8 @@ def run(args: argparse.Namespace) -> None:
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     torch.manual_seed(args.seed)
     model, tokenizer = _model(args, device)
+    if args.layout and (args.data != "scenes" or model.config.low_res):
+        raise ValueError("--layout knows what drawn scenes hold: leave it out, or train a base model with DATA scenes")
     options = _options(args, model.config, device, accelerator.num_processes)
     with accelerator.main_process_first():
         data = _data(args, model.config, accelerator)
@@ -204,6 +209,7 @@ def _options(args: argparse.Namespace, config: ModelConfig, device: torch.device
         muon=muon,
         focus=args.focus and tuple(args.focus),
         noise_offset=tuple(args.noise_offset),
+        layout=args.layout,
         accumulate=args.accumulate,
         recompute=args.gradient_checkpointing,
         seed=args.seed,

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..pictures import converted
 from . import scenes
-from .scenes import caption, render, sample_scene
+from .scenes import Scene, caption, render, sample_scene
 
 CHUNK = 250
 
@@ -91,8 +91,14 @@ class Scenes:
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str]]:
         """Random pictures, uint8 [size, side, side, 3], and a caption for each."""
+        pictures, captions, _ = self.known(rng, size)
+        return pictures, captions
+
+    def known(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str], list[Scene]]:
+        """``batch``, and what the pictures are of."""
         chosen = rng.integers(self.count, size=size)
-        return self.pictures[chosen], [caption(sample_scene(int(i)), rng) for i in chosen]
+        found = [sample_scene(int(i)) for i in chosen]
+        return self.pictures[chosen], [caption(scene, rng) for scene in found], found
 
     def seek(self, position: int) -> None:
         pass

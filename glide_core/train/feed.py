@@ -12,6 +12,7 @@ from torch import Tensor
 from ..config import ModelConfig
 from ..tokenizer import Tokenizer
 from .data import Data
+from .layout import SCALE, targets
 from .loss import prepare
 from .options import Options
 
@@ -25,6 +26,7 @@ class Piece:
     mask: Tensor
     generator: torch.Generator
     conditions: dict[str, Tensor]
+    layout: tuple[Tensor, Tensor] | None = None  # see ``layout.targets``
 
 
 class Feed:
@@ -71,8 +73,13 @@ class Feed:
     def _piece(self, step: int, number: int) -> Piece:
         phase = self.options.phase_at(step)
         rng = np.random.default_rng([self.options.seed, step, number])
-        pictures, captions = self.data.batch(rng, phase.batch // self.total)
+        size, layout = phase.batch // self.total, None
+        if self.options.layout:
+            pictures, captions, scenes = self.data.known(rng, size)
+            layout = targets(scenes, phase.resolution // SCALE)
+        else:
+            pictures, captions = self.data.batch(rng, size)
         captions = ["" if rng.random() < self.options.caption_dropout else text for text in captions]
         images, conditions = prepare(self.config, pictures, phase.resolution, rng)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        return Piece(images, *self.tokenizer.batch(captions), generator, conditions)
+        return Piece(images, *self.tokenizer.batch(captions), generator, conditions, layout)

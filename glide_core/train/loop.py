@@ -28,6 +28,7 @@ from ..unet import AttentionBlock, ResBlock
 from . import lora
 from .data import Data, warn
 from .feed import Feed, Piece
+from .layout import Layout
 from .log import Log
 from .loss import DiffusionLoss
 from .optim import Optimizer, trained
@@ -80,7 +81,9 @@ class Trainer:
             recompute_blocks(model)
         self.parallel = self.accelerator.prepare_model(model)
         scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "fp16")
-        self.optimizer = Optimizer(model, options.lr, muon=options.muon, scaler=scaler)
+        self.layout = Layout(model).to(self.device) if options.layout else None
+        heads = list(self.layout.parameters()) if self.layout else []
+        self.optimizer = Optimizer(model, options.lr, muon=options.muon, scaler=scaler, others=heads)
         self.loss = DiffusionLoss(
             NoiseSchedule(model.config.noise_schedule), self.device, options.focus, options.noise_offset
         )
@@ -142,6 +145,9 @@ class Trainer:
         pieces = self.feed(self.step)
         loss = torch.stack([self._backward(piece, last=piece is pieces[-1]) for piece in pieces]).sum()
         loss = float(self.accelerator.reduce(loss, "mean"))
+        if self.layout and self.processes > 1:  # the heads are not among what DDP averages
+            for p in self.layout.parameters():
+                p.grad = self.accelerator.reduce(p.grad, "mean")
         norm = self.optimizer.step(self.options.lr_scale(self.step))
         if math.isfinite(loss) and math.isfinite(norm):
             self.bad_steps = 0
@@ -161,9 +167,11 @@ class Trainer:
                     self.parallel, piece.images.to(to), piece.tokens.to(to), piece.mask.to(to), piece.generator,
                     **conditions,
                 )
-            loss = loss / self.options.accumulate
-            self.optimizer.scaler.scale(loss).backward()
-        return loss.detach()
+                learned = loss
+                if self.layout:
+                    learned = loss + self.options.layout * self.layout.loss(*(part.to(to) for part in piece.layout))
+            self.optimizer.scaler.scale(learned / self.options.accumulate).backward()
+        return loss.detach() / self.options.accumulate
 
     def _autocast(self):
         precision = self.options.precision
@@ -224,6 +232,7 @@ class Trainer:
             "config": self.model.config.to_json(),
             "step": self.step,
             "positions": positions,
+            "layout": self.layout.state_dict() if self.layout else None,
         })
         config, average = self.model.config, self.ema.module
         path = self.out / f"{config.kind}.safetensors"
@@ -248,6 +257,8 @@ class Trainer:
                 for name, p in trained(model).items():
                     p.copy_(values[name])
         self.ema.n_averaged.copy_(state["ema_count"])
+        if self.layout:
+            self.layout.load_state_dict(state["layout"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
         positions = state["positions"]

@@ -48,9 +48,9 @@ class DiffusionLoss:
     ``focus`` spends the training on the noise levels where most is decided: a scene's layout and colours, for one, at
     sigma 1 to 60, of which uniform timesteps of the base's schedule draw few.
 
-    ``offset`` adds low frequencies to the noise: value k is the standard deviation of a grid of 4^k x 4^k numbers,
-    spread over the picture. Plain noise has almost none, so it hardly teaches to mend a colour that went wrong over an
-    area, and a short training leaves colours wrong.
+    ``offset`` adds low frequencies to the noise: value k is the largest standard deviation of a grid of 4^k x 4^k
+    numbers, spread over the picture; every picture gets a random part of it. Plain noise has almost none, so it hardly
+    teaches to mend a colour that went wrong over an area, and a short training leaves colours wrong.
 
     The variance channels stay zero: the middle between the smallest and the largest useful variance.
     """
@@ -75,6 +75,7 @@ class DiffusionLoss:
         noise = torch.randn(images.shape, generator=generator)
         for k, std in enumerate(self.offset):
             grid = torch.randn(*images.shape[:2], 4**k, 4**k, generator=generator)
+            grid *= torch.rand(len(images), 1, 1, 1, generator=generator)
             noise += std * F.interpolate(grid, images.shape[-2:], mode="bilinear")
         noise = noise.to(images)
         bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +22,22 @@ class Optimizer:
 
     Args:
         scaler: of the loss, for fp16; it must have scaled what the gradients are of.
+        others: parameters outside of the model that AdamW is to train, too.
     """
 
-    def __init__(self, model: Text2Im, lr: float, *, muon: bool, scaler: torch.amp.GradScaler | None = None):
+    def __init__(
+        self,
+        model: Text2Im,
+        lr: float,
+        *,
+        muon: bool,
+        scaler: torch.amp.GradScaler | None = None,
+        others: Iterable[nn.Parameter] = (),
+    ):
         named = trained(model)
         hidden = [p for name, p in named.items() if muon and p.ndim > 1 and not NOT_HIDDEN.search(name)]
         hidden_ids = {id(p) for p in hidden}
-        rest = [p for p in named.values() if id(p) not in hidden_ids]
+        rest = [*(p for p in named.values() if id(p) not in hidden_ids), *others]
         # Muon wants matrices: views that share the storage of convolution weights.
         self.matrices = [(p, nn.Parameter(p.detach().flatten(1))) for p in hidden]
         self.parts: list[torch.optim.Optimizer] = []
@@ -40,7 +50,7 @@ class Optimizer:
             self.parts.append(torch.optim.Muon(views, lr, **options))
         self.lr = lr
         self.scaler = scaler or torch.amp.GradScaler(enabled=False)
-        self.parameters: list[Tensor] = list(named.values())
+        self.parameters: list[Tensor] = [*hidden, *rest]
         self.updated = [p for part in self.parts for group in part.param_groups for p in group["params"]]
 
     def step(self, scale: float) -> float:

@@ -31,6 +31,7 @@ class Options:
         precision: "fp32", or "bf16" or "fp16" where autocast allows it; weights and averages are always fp32.
         muon: see ``Optimizer``.
         focus, noise_offset: see ``loss.DiffusionLoss``.
+        layout: weight of the loss of ``layout.Layout``, which knows drawn scenes only; 0 for none.
         accumulate: pieces that each process's part of a batch is computed in, one after the other: saves memory.
         recompute: compute the blocks again in the backward pass instead of keeping what is inside of them.
         seed: decides data order, captions, noise and initial weights.
@@ -51,6 +52,7 @@ class Options:
     muon: bool = True
     focus: tuple[float, float] | None = None
     noise_offset: tuple[float, ...] = ()
+    layout: float = 0.0
     accumulate: int = 1
     recompute: bool = False
     seed: int = 0
