@@ -12,7 +12,7 @@ from glide_core.model import Text2Im
 from glide_core.train import layout
 from glide_core.train.layout import CLASSES, RADIUS, ROTATION, UNKNOWN, VALUES, Layout, decoder_outputs, targets
 from glide_core.train.loop import initialise
-from glide_core.train.scenes import COLOURS, SHAPES, STYLES, sample_scene
+from glide_core.train.scenes import COLOURS, SHAPES, SIZES, STYLES, sample_scene
 
 GRID = 16
 SCENES = [sample_scene(seed) for seed in range(100)]
@@ -36,6 +36,14 @@ def test_far_cells_say_that_nothing_is_near():
     far = classes[:, 0] == 0
     assert 0.2 < far.float().mean() < 0.9
     assert (classes[:, 1:].movedim(1, -1)[far] == UNKNOWN).all() and (values.movedim(1, -1)[far] == 0).all()
+
+
+def test_small_objects_weigh_as_much_as_large_ones():
+    singles = [scene for scene in SCENES if not scene.relation]
+    weights = layout.pixel_weights(*targets(singles, GRID))
+    assert weights.shape == (len(singles), 1, 64, 64)
+    sums = {size: np.mean([w.sum() for w, s in zip(weights, singles) if s.objects[0].size == size]) for size in SIZES}
+    assert max(sums.values()) < 1.2 * min(sums.values())
 
 
 def test_the_sides_and_channels_of_the_decoder():

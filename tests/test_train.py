@@ -119,6 +119,24 @@ def test_focus_draws_noise_levels_log_normally():
     assert log_sigma.min() < -2 and log_sigma.max() > 4  # one of ten is uniform
 
 
+def test_extra_weight_counts_where_the_noise_does_not_hide_the_picture():
+    class Still(torch.nn.Module):
+        def forward(self, noisy, t, tokens, mask):
+            return torch.zeros_like(noisy).repeat(1, 2, 1, 1)
+
+    def loss(sigma, extra):
+        schedule = NoiseSchedule("linear")
+        objective = DiffusionLoss(schedule, torch.device("cpu"))
+        nearest = int(np.argmin(abs(schedule.sigmas - sigma)))
+        objective.cumulative = (torch.arange(1000) >= nearest).double()  # all draws give this timestep
+        return objective(Still(), torch.zeros(64, 3, 8, 8), None, None, torch.Generator().manual_seed(0), extra=extra)
+
+    half = torch.zeros(64, 1, 8, 8)
+    half[..., :4] = 2.0
+    assert loss(0.1, half) == pytest.approx(2 * float(loss(0.1, None)), rel=0.1)
+    assert loss(100, half) == pytest.approx(float(loss(100, None)), rel=0.02)
+
+
 def test_offset_noise_moves_the_mean_of_a_picture_or_of_parts():
     seen = []
 

@@ -61,6 +61,13 @@ def _classes(item: Object) -> list[int]:
     return [1 + list(SHAPES).index(item.shape), list(COLOURS).index(item.colour), STYLES.index(item.style)]
 
 
+def pixel_weights(classes: Tensor, values: Tensor) -> Tensor:
+    """[B, 1, side, side], what to add to the weight of pixels near objects (see ``targets``): small ones count as much
+    as large ones, and all of them more than the background."""
+    smallness = torch.exp(-2 * values[:, 2:3])  # (RADIUS / radius)^2
+    return F.interpolate(smallness * (classes[:, :1] > 0), scale_factor=SCALE, mode="nearest")
+
+
 class Layout(nn.Module):
     """The heads, one for each decoder block whose features have the grid's side.
 

@@ -28,7 +28,7 @@ from ..unet import AttentionBlock, ResBlock
 from . import lora
 from .data import Data, warn
 from .feed import Feed, Piece
-from .layout import Layout
+from .layout import Layout, pixel_weights
 from .log import Log
 from .loss import DiffusionLoss
 from .optim import Optimizer, trained
@@ -161,15 +161,17 @@ class Trainer:
         """Add a piece's gradient; the last piece's backward pass averages those of all processes."""
         to = self.device
         conditions = {name: value.to(to) for name, value in piece.conditions.items()}
+        layout = [part.to(to) for part in piece.layout or ()]
+        extra = pixel_weights(*layout) if layout else None
         with nullcontext() if last else self.accelerator.no_sync(self.parallel):
             with self._autocast():
                 loss = self.loss(
                     self.parallel, piece.images.to(to), piece.tokens.to(to), piece.mask.to(to), piece.generator,
-                    **conditions,
+                    extra=extra, **conditions,
                 )
                 learned = loss
                 if self.layout:
-                    learned = loss + self.options.layout * self.layout.loss(*(part.to(to) for part in piece.layout))
+                    learned = loss + self.options.layout * self.layout.loss(*layout)
             self.optimizer.scaler.scale(learned / self.options.accumulate).backward()
         return loss.detach() / self.options.accumulate
 

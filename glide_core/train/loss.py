@@ -13,6 +13,7 @@ from ..schedule import NUM_TIMESTEPS, NoiseSchedule
 from .masks import random_masks
 
 MAX_SNR = 5.0  # Min-SNR (Hang 2023): clean pictures teach little, so their weight ends here
+HIDING = 6.0  # sigma at which a small thing in a 64x64 picture can hardly be made out any more
 MAX_WEIGHT = 500.0  # the last timesteps' eps has no more precision to give in bf16
 
 
@@ -68,9 +69,25 @@ class DiffusionLoss:
         self.weights = timestep_weights(schedule).to(device)
 
     def __call__(
-        self, model: Text2Im, images: Tensor, tokens: Tensor, mask: Tensor, generator: torch.Generator, **conditions
+        self,
+        model: Text2Im,
+        images: Tensor,
+        tokens: Tensor,
+        mask: Tensor,
+        generator: torch.Generator,
+        *,
+        extra: Tensor | None = None,
+        **conditions,
     ) -> Tensor:
-        """images: [B, 3, H, W] in -1..1; generator: the CPU's, for timesteps and noise; others: see ``Text2Im``."""
+        """The loss, one number.
+
+        Args:
+            images: [B, 3, H, W] in -1..1.
+            generator: the CPU's, for timesteps and noise.
+            extra: [B, 1, H, W], weight to add to that of a pixel where noise does not hide yet what is there: above
+                ``HIDING`` it fades, or the model would draw heavy things too often.
+            tokens, mask, conditions: see ``Text2Im``.
+        """
         t = stratified_timesteps(self.cumulative, len(images), generator).to(images.device)
         noise = torch.randn(images.shape, generator=generator)
         for k, std in enumerate(self.offset):
@@ -81,7 +98,10 @@ class DiffusionLoss:
         bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
         noisy = (bar.sqrt() * images + (1 - bar).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         eps = model(noisy, t, tokens, mask, **conditions)[:, :3].float()
-        return (self.weights[t] * (eps - noise).square().mean(dim=(1, 2, 3))).mean()
+        error = (eps - noise).square()
+        if extra is not None:
+            error = error * (1 + extra / (1 + (1 - bar) / bar / HIDING**2))
+        return (self.weights[t] * error.mean(dim=(1, 2, 3))).mean()
 
 
 def stratified_timesteps(cumulative: Tensor, count: int, generator: torch.Generator) -> Tensor:
