@@ -3,6 +3,7 @@
 from safetensors.torch import load_file
 
 BASE, UPSAMPLE = "tiny-base (embedded)", "tiny-upsample (embedded)"
+INPAINT = "tiny-base-inpaint (embedded)"
 PROMPT = "a red circle on a blue background"
 
 

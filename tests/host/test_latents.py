@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graphs import UPSAMPLE, Graph, latents
+from graphs import BASE, INPAINT, PROMPT, UPSAMPLE, Graph, latents
 from test_text_to_image import failure, graph, pictures
 
 
@@ -87,11 +87,12 @@ def test_a_picture_of_another_family(host):
     assert "pictures with 3 channels, but this LATENT has 16" in failure(host, g)
 
 
-def test_inpainting_keeps_what_is_outside_of_the_mask(host, photo):
-    """SetLatentNoiseMask on the plain base, and GlideInpaintConditioning, here on the plain base too."""
+@pytest.mark.parametrize("checkpoint", [BASE, INPAINT])
+def test_inpainting_keeps_what_is_outside_of_the_mask(host, photo, checkpoint):
+    """SetLatentNoiseMask with the stock sampler and with GlideSampler, and GlideInpaintConditioning."""
     name, values = photo
     g = Graph()
-    model, clip, vae = g.load()
+    model, clip, vae = g.load(checkpoint)
     image = g.node("LoadImage", 2, image=name)[0]
     hole = g.node("SolidMask", value=1.0, width=32, height=32)
     nothing = g.node("SolidMask", value=0.0, width=64, height=64)
@@ -101,11 +102,18 @@ def test_inpainting_keeps_what_is_outside_of_the_mask(host, photo):
     g.save(g.ksampler(model, positive, negative, latent))
     conditioned = g.node("GlideInpaintConditioning", 3, positive=positive, negative=negative, image=image, mask=mask)
     g.save(g.ksampler(model, *conditioned))
-    for picture in latents(host, g):
+    if checkpoint == BASE:
+        prompt = g.node("GlideTextEncode", clip=clip, text=PROMPT)
+        options = {"steps": "4", "sampler": "euler", "guidance_scale": 3.0, "eta": 0.0, "dynamic_threshold": 0.0}
+        inputs = {"model": model, "positive": prompt, "latent": latent, "seed": 1, "denoise": 1.0}
+        g.save(g.node("GlideSampler", 2, **inputs, **options)[0])
+    drawn = latents(host, g)
+    for picture in drawn:
         difference = np.abs(picture.numpy() - values)
         assert difference[..., 16:48, 16:48].mean() > 0.1
         difference[..., 16:48, 16:48] = 0
         assert difference.max() < 1e-5
+    assert (drawn[1] - drawn[0]).abs().max() < 1e-3  # a noise mask tells an inpainting model as much
 
 
 def test_stock_upsampling_reproduces_the_upsampler_node(host, photo):
