@@ -29,6 +29,22 @@ def blend(painted: Tensor, target: Tensor, own: Tensor, how: str, feather: int =
     return torch.where(weight > 0, painted * weight + target * (1 - weight), target)
 
 
+def require(how: str) -> None:
+    """Raise ValueError now where ``blend`` could not do this: better than after the painting."""
+    if how not in BLENDS:
+        raise ValueError(f"blend {how!r} is none of {', '.join(BLENDS)}")
+    if how == "poisson":
+        _opencv()
+
+
+def _opencv():
+    try:
+        import cv2
+    except ImportError as error:  # nothing else here needs it, and ComfyUI does not bring it
+        raise ValueError("blend poisson needs OpenCV: pip install opencv-python-headless") from error
+    return cv2
+
+
 def feathered(own: Tensor, feather: int) -> Tensor:
     """Weights [H, W]: 1 on own, falling to 0 at the distance feather (in pixels) from it."""
     if feather <= 0 or own.all() or not own.any():
@@ -38,15 +54,8 @@ def feathered(own: Tensor, feather: int) -> Tensor:
 
 
 def poisson(painted: Tensor, target: Tensor, own: Tensor) -> Tensor:
-    """OpenCV's seamlessClone, in 8 bits, with room at the picture's edges: there the painted colours stay.
-
-    Raises:
-        ValueError: OpenCV is not installed; nothing else here needs it, and ComfyUI does not bring it.
-    """
-    try:
-        import cv2
-    except ImportError as error:
-        raise ValueError("blend poisson needs OpenCV: pip install opencv-python-headless") from error
+    """OpenCV's seamlessClone, in 8 bits, with room at the picture's edges: there the painted colours stay."""
+    cv2 = _opencv()
     if not own.any():
         return target
     around = [(BORDER, BORDER), (BORDER, BORDER), (0, 0)]

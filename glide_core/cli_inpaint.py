@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from . import blending, pictures, regions
 from . import cli_common as common
-from . import pictures, regions
-from .blending import BLENDS
 from .editing import Editor, edit, squares
 from .pipeline import UPSAMPLING, Sampling
 
@@ -46,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "under the mask, such as a sketch (default: 1)")
     how("--detail", type=common.count, default=1024, metavar="PIXELS", help="longest side that is painted in full; of "
         "larger squares the repainted part is enlarged (default: %(default)s)")
-    how("--blend", choices=BLENDS, default="feather", help="hard keeps to the mask; feather fades out beyond it; "
-        "poisson takes colours from the border (default: %(default)s)")
+    how("--blend", choices=blending.BLENDS, default="feather", help="hard keeps to the mask; feather fades out beyond "
+        "it; poisson takes colours from the border (default: %(default)s)")
     how("--feather", type=common.number(0, 1000), default=8, metavar="PIXELS", help="default: %(default)s")
     how("--match-colours", action="store_true", help="shift colours to agree in a ring around the mask")
     common.model_options(parser, "tiny (embedded; the default), openai (after `glide fetch base-inpaint "
@@ -62,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Cut, repaint, enlarge and put back."""
     common.require_png("--output", args.output)
+    blending.require(args.blend)
     image, mask = _read(args)
     common.make_folder("--output", args.output.parent)
     walk = (args.square or min(mask.shape[1:])) if args.pad else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from ..glide_core import blending
 from ..glide_core.schedule import NoiseSchedule
 
 
@@ -14,6 +15,16 @@ def named(node_id: str):
         yield
     except ValueError as error:
         raise ValueError(f"{node_id}: {error}") from error
+
+
+def blend_error(blend: str | None) -> bool | str:
+    """For validate_inputs, before anything is painted: True, or what is wrong. None is a linked input."""
+    try:
+        if blend is not None:
+            blending.require(blend)
+    except ValueError as error:
+        return str(error)
+    return True
 
 
 def steps_error(steps: str | None) -> bool | str:

@@ -8,7 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..glide_core import regions
 from ..glide_core.blending import BLENDS
-from .checks import named
+from .checks import blend_error, named
 from .host import feedback
 from .schema import schema
 
@@ -138,6 +138,10 @@ class GlideStitch(io.ComfyNode):
             ],
             hidden=[io.Hidden.unique_id],
         )
+
+    @classmethod
+    def validate_inputs(cls, blend):
+        return blend_error(blend)
 
     @classmethod
     def execute(cls, crop, regions: Cut, blend, feather, match_colours) -> io.NodeOutput:

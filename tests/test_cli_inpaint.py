@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -93,6 +94,29 @@ def test_walking_outwards(models):
     out = pixels("out.png")
     assert out.shape == (90, 180, 3) and np.array_equal(out[:, :120], photo())
     assert np.abs(out[:, 120:].astype(int) - photo()[:, :59:-1]).mean() > 5
+
+
+def test_a_large_hole_is_painted_with_the_photos_own_pixels(models):
+    """Of a hole of 300 pixels, 256 are enlarged to 300, and --detail paints 512 on tiles."""
+    wide, hole = photo(600, 640), np.s_[100:400, 150:450]
+    mask = np.zeros((600, 640), np.uint8)
+    mask[hole] = 255
+    Image.fromarray(wide).save("wide.png")
+    Image.fromarray(mask).save("wide-mask.png")
+    drawn = {}
+    for detail in (256, 512):
+        cli.main(["inpaint", "wide.png", "--mask", "wide-mask.png", "-o", "out.png", "--blend", "hard",
+                  "--detail", str(detail), *models])  # fmt: skip
+        drawn[detail] = pixels("out.png").astype(int)
+        assert np.array_equal(drawn[detail][mask == 0], wide[mask == 0])
+    grain = {detail: np.abs(np.diff(out[hole], axis=1)).mean() for detail, out in drawn.items()}
+    assert grain[512] > 1.2 * grain[256]
+
+
+def test_poisson_without_opencv_says_what_to_install(models, fails, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)  # as where it is not installed
+    line = fails("photo.png", "--mask", "mask.png", "-o", "out.png", "--blend", "poisson", *models)
+    assert "blend poisson needs OpenCV: pip install opencv-python-headless" in line and not os.path.exists("out.png")
 
 
 def test_an_empty_mask_writes_the_photo_and_loads_no_model(capsys):

@@ -1,6 +1,7 @@
 """Inpainting in real ComfyUI: stock nodes and our own keep the known pixels."""
 
 import copy
+import subprocess
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 import inpaint_models
 from glide_core.pipeline import Sampling, Stage, inpaint, to_uint8
 from graphs import Graph
-from hosts import HostError
+from hosts import HostError, python_of
 
 HOLE = np.s_[16:48, 20:52]
 PROMPT = "a red circle"
@@ -242,3 +243,22 @@ def test_plain_models_and_half_connected_inputs_are_named(host, models):
     graph = photo_graph(models, image)
     del graph[number_of(graph, "GlideUpsampler")]["inputs"]["mask"]
     assert "original and mask belong together" in failure(host, graph)
+
+
+def test_a_blend_that_cannot_be_is_refused_before_anything_is_painted(host, models):
+    graph = photo_graph(models, host.upload_image(with_hole(painting(), HOLE), "one.png"))
+    stitch = graph[number_of(graph, "GlideStitch")]["inputs"]
+
+    def refusal(blend):
+        stitch["blend"] = blend
+        with pytest.raises(HostError) as error:
+            host.submit(graph)
+        return str(error.value.node_errors)
+
+    assert "blend 'magic' is none of hard, feather, poisson" in refusal("magic")
+    opencv = subprocess.run([python_of(host.checkout), "-c", "import cv2"], capture_output=True).returncode == 0
+    if opencv:
+        stitch["blend"] = "poisson"
+        host.run(graph)
+    else:
+        assert "blend poisson needs OpenCV: pip install opencv-python-headless" in refusal("poisson")
