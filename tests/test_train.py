@@ -171,6 +171,18 @@ def test_upsampler_sees_the_rounded_area_average_of_its_crop():
     assert (conditions["low_res"] - average).abs().max() < 1 / 127
 
 
+def test_crops_lie_on_the_grid_of_low_res():
+    """Stripes of 4 pixels show in low_res as a plain colour: where they begin must always be the same."""
+    rows = (200 * (np.arange(32) % 4 < 2)).astype(np.uint8)[None, :, None, None]
+    pictures = np.broadcast_to(rows, (1, 32, 32, 3))
+    rng, tops = np.random.default_rng(0), set()
+    for _ in range(10):
+        images, _ = prepare(UPSAMPLE, pictures + np.arange(32, dtype=np.uint8)[:, None, None] // 4, 16, rng)
+        tops.add(float(images[0, 0, 2, 0]))
+        assert (images[0, 0, :2] > images[0, 0, 2:4]).all()
+    assert len(tops) > 2
+
+
 @pytest.mark.parametrize("config", [BASE, UPSAMPLE], ids=["base", "upsample"])
 def test_an_inpainting_model_is_shown_what_is_left_and_all_of_low_res(config):
     config = dataclasses.replace(config, inpaint=True)

@@ -13,6 +13,7 @@ from ..schedule import NUM_TIMESTEPS, NoiseSchedule
 from .masks import random_masks
 
 MAX_SNR = 5.0  # Min-SNR (Hang 2023): clean pictures teach little, so their weight ends here
+UPSCALING = 4
 HIDING = 6.0  # sigma at which a small thing in a 64x64 picture can hardly be made out any more
 MAX_WEIGHT = 500.0  # the last timesteps' eps has no more precision to give in bf16
 
@@ -121,9 +122,10 @@ def prepare(config: ModelConfig, pictures: np.ndarray, resolution: int, rng: np.
     """
     conditions = {}
     if config.low_res:
-        top, left = rng.integers(pictures.shape[1] - resolution + 1, size=2)
+        # On the grid of low_res, as whole pictures are: what repeats every 4 pixels has its phase from nothing else.
+        top, left = UPSCALING * rng.integers((pictures.shape[1] - resolution) // UPSCALING + 1, size=2)
         images = _normalised(pictures[:, top : top + resolution, left : left + resolution])
-        conditions["low_res"] = quantize(F.avg_pool2d(images, 4))
+        conditions["low_res"] = quantize(F.avg_pool2d(images, UPSCALING))
     else:
         images = _normalised(pictures)
         if resolution != images.shape[-1]:

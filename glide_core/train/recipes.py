@@ -16,15 +16,16 @@ from . import pretext, vocabulary
 
 NAMES = [f"tiny-{kind}" for kind in TINY]
 COMMON = "scenes --optimizer muon"
-LESSON = 250  # steps of ``pretext``
+LESSON = 700  # steps of ``pretext``
+SCENES = "--freeze text --layout 0.02 --noise-offset 0.15 0.15"  # what both base models have
 
 # Stages of `glide train`, one after the other; {init} is the result of the one before, at first of the text's lesson
 # or, for an inpainting model, of the plain model's recipe.
 STAGES = {
     "tiny-base": [
-        "--init {init} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 --steps 1200 5200 --batch 16 --decay 0.15",
-        "--init {init} --lr 2.5e-3 --focus 1.2 1.6 --noise-offset 0.15 0.15 --resolution 32 64 --steps 3000 1650 "
-        "--batch 16 --decay 0.35",
+        f"--init {{init}} {SCENES} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 --steps 1200 5200 --batch 16 "
+        "--decay 0.15",
+        f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 5500 --batch 32 --decay 0.7",
     ],
     "tiny-upsample": [
         "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "
@@ -33,8 +34,7 @@ STAGES = {
         "--steps 1300 300 --batch 16 5 --decay 0.5",
     ],
     "tiny-base-inpaint": [
-        "--init {init} --variant inpaint --lr 1.5e-3 --focus 1.2 1.6 --noise-offset 0.15 0.15 --steps 1250 --batch 16 "
-        "--decay 0.5",
+        f"--init {{init}} --variant inpaint {SCENES} --lr 1.5e-3 --focus 1.2 1.4 --steps 1600 --batch 16 --decay 0.8",
     ],
     "tiny-upsample-inpaint": [
         "--init {init} --variant inpaint --lr 1e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 "
