@@ -1,9 +1,9 @@
 """A first lesson for the text transformer.
 
 Before any picture it learns to tell, from its last token and that token's projection, what a caption says, and from
-the token of each shape's name what is said of that shape. Less than two minutes of this teach it which colour belongs
-to which of two objects, which no diffusion training of an affordable length did; afterwards it is best frozen
-(``--freeze text``), because a diffusion loss that does not use shapes yet makes it forget them.
+the token of each shape's name what is said of that shape. Two minutes of this teach it which colour belongs to which
+of two objects, which an hour and a half of diffusion training had not; afterwards it is best frozen (``--freeze
+text``), because a diffusion loss that does not use shapes yet makes it forget them.
 """
 
 from __future__ import annotations
