@@ -30,15 +30,17 @@ STAGES = {
     "tiny-upsample": [
         "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "
         "--batch 16 5 2",
-        "--init {init} --lr 1.5e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 --resolution 64 128 "
-        "--steps 1300 300 --batch 16 5 --decay 0.5",
+        "--init {init} --lr 1.5e-3 --focus 0.5 1.6 --noise-offset 0.26 0.15 --scenes 4000 --resolution 64 "
+        "--steps 4000 --batch 16 --decay 0.9",
+        "--init {init} --lr 8e-4 --ema 0.99 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 --resolution 256 "
+        "--steps 300 --batch 2 --decay 0.9 --warmup 10",
     ],
     "tiny-base-inpaint": [
         f"--init {{init}} --variant inpaint {SCENES} --lr 1.5e-3 --focus 1.2 1.4 --steps 1600 --batch 16 --decay 0.8",
     ],
     "tiny-upsample-inpaint": [
         "--init {init} --variant inpaint --lr 1e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 "
-        "--resolution 64 128 --steps 450 150 --batch 16 5"
+        "--resolution 64 --steps 1000 --batch 16 --decay 0.8"
     ],
 }
 
@@ -47,7 +49,7 @@ def make(name: str, folder: Path, scale: float = 1.0, options: Sequence[str] = (
     """Make one model below ``folder``, with the model it starts from where that is not there yet.
 
     Args:
-        scale: of the numbers of steps; 1 is what the shipped files had, more is better.
+        scale: of the numbers of steps; 1 is about what the shipped files had, more is better.
         options: of `glide train`, to add to every stage.
     Returns:
         The finished .safetensors.
