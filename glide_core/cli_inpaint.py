@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
          "outwards (default: the photo's shorter side)")
     how = parser.add_argument_group("how to repaint").add_argument
     how("--context", type=_context, default="visible", metavar="WHEN", help="when the model sees the surroundings: "
-        "visible (default) fits in best; hidden obeys the prompt more; a number from 0 to 1 shows them from this part "
-        "of the steps on")
+        "visible (default) fits in best; hidden paints from the prompt alone, for when it is ignored; a number from 0 "
+        "to 1 shows them from this part of the steps on")
     how("--denoise", type=common.number(0.01, 1), default=1.0, metavar="PART", help="below 1 it starts from what is "
         "under the mask, such as a sketch (default: 1)")
     how("--detail", type=common.count, default=1024, metavar="PIXELS", help="longest side that is painted in full; of "

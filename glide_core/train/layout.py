@@ -93,7 +93,7 @@ class Layout(nn.Module):
 def _loss(output: Tensor, classes: Tensor, values: Tensor) -> Tensor:
     logits, pose = output.split([sum(CLASSES), VALUES], dim=1)
     near = classes[:, :1] > 0
-    count = near.sum().clamp(min=1)
+    count = near.sum().clamp(min=1)  # none is near where all scenes' objects fall between the cells' centres
     total = F.cross_entropy(logits[:, : CLASSES[0]], classes[:, 0]) * CLASS_WEIGHTS[0]
     for k, part in enumerate(logits[:, CLASSES[0] :].split(CLASSES[1:], dim=1), 1):
         total = total + CLASS_WEIGHTS[k] * F.cross_entropy(part, classes[:, k], reduction="sum") / count

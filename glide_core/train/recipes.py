@@ -1,4 +1,6 @@
-"""How the embedded tiny models were made: ``python -m glide_core.train.recipes NAME FOLDER`` makes one again.
+"""How to make the embedded tiny models: ``python -m glide_core.train.recipes NAME FOLDER`` makes one like the shipped.
+
+The shipped ones grew while these stages were found: ``assets/tiny/README.md`` tells how.
 
 The same commands run on a CPU and on a GPU. A recipe that was stopped goes on where it was when it is started again.
 """
