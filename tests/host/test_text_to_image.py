@@ -56,16 +56,13 @@ QUICKER = {
 }
 
 
-# dpmpp_2m extrapolates from sigma 20291, which multiplies rounding: single pixels at edges move by more.
-@pytest.mark.parametrize("changes, largest", [({}, 2), (QUICKER, 8)], ids=["as it ships", "other samplers"])
-def test_the_graph_paints_what_the_command_line_does(host, tmp_path, changes, largest):
+@pytest.mark.parametrize("changes", [{}, QUICKER], ids=["as it ships", "other samplers"])
+def test_the_graph_paints_what_the_command_line_does(host, tmp_path, changes):
     nodes = graph(**changes)
     (picture,) = pictures(host, nodes)
     expected = command_line(nodes, tmp_path / "out.png")
     assert picture.shape == expected.shape == (256, 256, 3)
-    difference = np.abs(picture - expected)
-    print(f"beyond 2/255: {(difference > 2).mean():.2%}, largest {difference.max()}")
-    assert difference.max() <= largest and (difference > 2).mean() < 0.002
+    assert np.abs(picture - expected).max() <= 2
 
 
 def test_the_stock_graph_paints_the_same_shape(host):
@@ -81,8 +78,7 @@ def test_picture_k_of_a_batch_is_seed_plus_k(host):
     alone = copy.deepcopy(nodes)
     alone["4"]["inputs"]["batch_size"] = 1
     alone[SAMPLER]["inputs"]["seed"] += 2
-    # Of two steps the first starts at sigma 20291, which multiplies the rounding of another batch size.
-    assert np.abs(batch[2] - pictures(host, alone)[0]).max() <= 4
+    assert np.abs(batch[2] - pictures(host, alone)[0]).max() <= 1
     assert np.abs(batch[2] - batch[0]).max() > 10
 
 
