@@ -10,7 +10,7 @@ import torch
 from glide_core.config import TINY_BASE
 from glide_core.model import Text2Im
 from glide_core.train import layout
-from glide_core.train.layout import CLASSES, RADIUS, ROTATION, UNKNOWN, VALUES, Layout, decoder_outputs, targets
+from glide_core.train.layout import CLASSES, RADIUS, ROTATION, UNKNOWN, VALUES, Layout, targets
 from glide_core.train.loop import initialise
 from glide_core.train.scenes import COLOURS, SHAPES, SIZES, STYLES, sample_scene
 
@@ -46,16 +46,18 @@ def test_small_objects_weigh_as_much_as_large_ones():
     assert max(sums.values()) < 1.2 * min(sums.values())
 
 
-def test_the_sides_and_channels_of_the_decoder():
-    config = dataclasses.replace(TINY_BASE, num_res_blocks=2)
-    model, seen = Text2Im(config), []
-    for block in model.unet.output_blocks:
-        block.register_forward_hook(lambda module, args, output: seen.append((output.shape[-1], output.shape[1])))
+@pytest.mark.parametrize("res_blocks", [1, 2])
+def test_the_heads_read_a_quarter_of_the_pictures_side(res_blocks):
+    config = dataclasses.replace(TINY_BASE, num_res_blocks=res_blocks)
+    model = Text2Im(config)
+    heads = Layout(model)
     side = config.image_size
     tokens, mask = torch.zeros(1, config.text_ctx, dtype=torch.long), torch.ones(1, config.text_ctx, dtype=torch.bool)
     with torch.no_grad():
         model(torch.zeros(1, 3, side, side), torch.zeros(1), tokens, mask)
-    assert seen == decoder_outputs(config)
+    assert len(heads.features) == len(heads.heads) == res_blocks + 1
+    for head, features in zip(heads.heads, heads.features):
+        assert head(features).shape == (1, sum(CLASSES) + VALUES, side // 4, side // 4)
 
 
 def test_the_loss_is_zero_for_the_right_answer_only():

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from glide_core import checkpoints
 from glide_core.config import TINY_BASE, TINY_UPSAMPLE
@@ -12,6 +13,7 @@ from glide_core.model import Text2Im, unet_input
 from glide_core.schedule import NoiseSchedule
 from glide_core.tokenizer import Tokenizer
 from glide_core.train.data import Scenes
+from glide_core.train.folder import Folder
 from glide_core.train.loop import Trainer, initialise
 from glide_core.train.loss import DiffusionLoss, prepare, stratified_timesteps, timestep_density, timestep_weights
 from glide_core.train.options import Options, Phase
@@ -43,6 +45,13 @@ def test_training_lowers_the_loss(scenes, tmp_path, muon):
     options = dataclasses.replace(OPTIONS, muon=muon, lr=5e-3)
     losses = trainer(scenes, tmp_path, options=options).run()
     assert len(losses) == 30 and np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+
+
+def test_the_lesson_about_layouts_needs_drawn_scenes(tmp_path):
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "photo.png")
+    (tmp_path / "photo.txt").write_text("a red square")
+    with pytest.raises(ValueError, match="layout: only drawn scenes"):
+        trainer({16: Folder(tmp_path, 16)}, tmp_path / "out", options=dataclasses.replace(OPTIONS, layout=0.1))
 
 
 def test_a_run_with_the_lesson_about_layouts_resumes_exactly(scenes, tmp_path):

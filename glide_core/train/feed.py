@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..config import ModelConfig
 from ..tokenizer import Tokenizer
-from .data import Data
+from .data import Data, Scenes
 from .layout import SCALE, targets
 from .loss import prepare
 from .options import Options
@@ -39,6 +39,8 @@ class Feed:
     def __init__(
         self, data: Data, tokenizer: Tokenizer, config: ModelConfig, options: Options, process=0, processes=1
     ):
+        if options.layout and not isinstance(data, Scenes):
+            raise ValueError("layout: only drawn scenes (data.Scenes) know what lies where; set it to 0")
         self.data, self.tokenizer, self.config, self.options = data, tokenizer, config, options
         self.numbers = range(process * options.accumulate, (process + 1) * options.accumulate)
         self.total = processes * options.accumulate

@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..config import ModelConfig
 from ..model import Text2Im
 from .scenes import COLOURS, SHAPES, SIDE, STYLES, Object, Scene
 
@@ -78,8 +77,12 @@ class Layout(nn.Module):
         super().__init__()
         self.features: list[Tensor] = []
         self.heads = nn.ModuleList()
-        for block, (side, channels) in zip(model.unet.output_blocks, decoder_outputs(model.config)):
+        side = model.config.image_size >> (len(model.config.channel_mult) - 1)
+        for block in model.unet.output_blocks:
+            if getattr(block[-1], "resample", None) == "up":
+                side *= 2
             if side * SCALE == model.config.image_size:
+                channels = block[0].out_layers[-1].out_channels
                 block.register_forward_hook(lambda module, args, output: self.features.append(output))
                 norm = nn.GroupNorm(NORM_GROUPS, channels)
                 self.heads.append(nn.Sequential(norm, nn.Conv2d(channels, sum(CLASSES) + VALUES, 1)))
@@ -99,13 +102,3 @@ def _loss(output: Tensor, classes: Tensor, values: Tensor) -> Tensor:
         total = total + CLASS_WEIGHTS[k] * F.cross_entropy(part, classes[:, k], reduction="sum") / count
     error = (F.smooth_l1_loss(pose, values, reduction="none", beta=0.3) * near).sum(dim=(0, 2, 3)) / count
     return total + (error * error.new_tensor(VALUE_WEIGHTS)).sum()
-
-
-def decoder_outputs(config: ModelConfig) -> list[tuple[int, int]]:
-    """Side and channels of what each of ``UNet.output_blocks`` gives for a picture of ``config.image_size``."""
-    found = []
-    for level, mult in reversed(list(enumerate(config.channel_mult))):
-        for i in range(config.num_res_blocks + 1):
-            up = level > 0 and i == config.num_res_blocks
-            found.append((config.image_size >> (level - up), config.num_channels * mult))
-    return found

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from .. import checkpoints
 from ..config import TINY
+from ..device import DTYPES, pick_dtype
 from ..model import Text2Im
 from ..tokenizer import Tokenizer
 from .loop import initialise
@@ -107,10 +108,11 @@ def teach(
     model.unet.requires_grad_(False)
     optimizer, head_optimizer = Optimizer(model, lr, muon=True), torch.optim.AdamW(reader.parameters(), lr)
     rng, losses = np.random.default_rng(seed), []
+    precision = pick_dtype("auto", torch.device("cpu"))
     for step in tqdm(range(steps), "reading captions"):
         texts = [_caption(rng) for _ in range(batch)]
         tokens, mask = tokenizer.batch(texts)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", DTYPES[precision], enabled=precision != "fp32"):
             features, projection = model.text(tokens, mask)
         loss = reader.loss(tokens, features, projection, [read(text) for text in texts])
         loss.backward()
