@@ -1,11 +1,12 @@
 """How well inpainting obeys, and how well it joins: on drawn scenes, with a judge that knows them.
 
-    python benchmarks/inpainting.py [--count 100] [--context visible,hidden,0.4] [--base FILE] [--upsampler FILE]
+    python benchmarks/inpainting.py [--count 100] [--context visible,hidden,0.4] [--photo] [--base FILE] ...
 
 A hole is cut around one object of a held-out scene (256x256), and the prompt asks for another object there. A hit is an
-object of the asked colour and shape in the hole. The colour step is the mean difference of neighbours across the
-mask's border, in 1/255, of the same repainted crops put back hard and with Poisson blending; the original picture's is
-given for comparison.
+object of the asked colour and shape in the hole; the first row is what the judge says of true renderings. With --photo
+scenes are as a camera sees them: in uneven, coloured light, a little out of focus, with grain; the models never saw
+such surroundings. The colour step is the mean difference of neighbours across the mask's border, in 1/255, of the same
+repainted crops put back hard and with Poisson blending; the original picture's is given for comparison.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import dataclasses
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -38,6 +40,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--count", type=int, default=100, help="default: %(default)s")
     add("--context", default="visible,hidden", help="visible, hidden or parts of the steps (default: %(default)s)")
+    add("--photo", action="store_true", help="the scenes as a camera sees them")
     add("--base", default="tiny-base-inpaint")
     add("--upsampler", default="tiny-upsample-inpaint")
     add("--steps", default="30")
@@ -52,9 +55,8 @@ def target(scene: Scene, rng: np.random.Generator) -> tuple[Scene, Object]:
     """The scene with another colour and shape in the place of one object that has its place for itself."""
     old = scene.objects[0]
     colours = [c for c in COLOURS if c != scene.background and c != old.colour]
-    new = dataclasses.replace(
-        old, colour=str(rng.choice(colours)), shape=str(rng.choice([s for s in SHAPES if s != old.shape])), style="flat"
-    )
+    colour, shape = str(rng.choice(colours)), str(rng.choice([s for s in SHAPES if s != old.shape]))
+    new = dataclasses.replace(old, colour=colour, rgb=COLOURS[colour], shape=shape, style="flat")
     return dataclasses.replace(scene, objects=(new, *scene.objects[1:])), new
 
 
@@ -69,10 +71,19 @@ def hole_around(item: Object) -> Tensor:
     return own
 
 
-def hit(picture: np.ndarray, own: Tensor, wanted: Object) -> bool:
-    """Whether the judge sees the wanted colour and shape in the hole."""
-    inside = [seen for seen in look(picture).objects if own[int(seen.centre[1]), int(seen.centre[0])]]
-    return any(seen.colour == wanted.colour and seen.shape == wanted.shape for seen in inside)
+def photographed(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [256, 256, 3] as a camera sees it."""
+    light = cv2.resize(rng.uniform(0.7, 1.1, (3, 3)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)[..., None]
+    seen = cv2.GaussianBlur(picture / 255, (0, 0), 1.2) * light * rng.uniform(0.9, 1.1, 3)
+    return (255 * (seen + rng.normal(0, 0.03, seen.shape)).clip(0, 1)).round().astype(np.uint8)
+
+
+def alone(picture: np.ndarray, own: Tensor) -> np.ndarray:
+    """What is in the hole, without its grain, on the colour of the hole's edge: the judge wants an even ground."""
+    hole = own.numpy()
+    edge = hole & (cv2.erode(hole.astype(np.uint8), np.ones((9, 9)), borderValue=1) == 0)
+    ground = np.median(picture[edge], axis=0).astype(np.uint8)
+    return np.where(hole[..., None], cv2.medianBlur(picture, 5), ground)
 
 
 def colour_step(picture: Tensor, own: Tensor) -> float:
@@ -85,21 +96,38 @@ def colour_step(picture: Tensor, own: Tensor) -> float:
     return 255 * float(torch.cat(steps).mean())
 
 
-def measure(editor: Editor, scenes: list[Scene]) -> tuple[list[bool], np.ndarray, list[np.ndarray]]:
+class Case:
+    """A held-out scene's picture [256, 256, 3], the hole in it, and what is asked for; number ``k`` of all."""
+
+    def __init__(self, scene: Scene, k: int, photo: bool):
+        rng = np.random.default_rng(k)
+        wanted_scene, self.wanted = target(scene, rng)
+        self.prompt, self.own, self.photo = prompt(wanted_scene), hole_around(self.wanted), photo
+        pictures = [render(scene), render(wanted_scene)]
+        if photo:
+            pictures = [photographed(picture, np.random.default_rng(k)) for picture in pictures]
+        self.picture, self.truth = pictures
+
+    def hit(self, picture: np.ndarray) -> bool:
+        """Whether the judge sees the wanted colour and shape in the hole."""
+        objects = look(alone(picture, self.own) if self.photo else picture).objects
+        inside = [seen for seen in objects if self.own[int(seen.centre[1]), int(seen.centre[0])]]
+        return any(seen.colour == self.wanted.colour and seen.shape == self.wanted.shape for seen in inside)
+
+
+def measure(editor: Editor, cases: list[Case]) -> tuple[list[bool], np.ndarray, list[np.ndarray]]:
     """Hits, colour steps [N, 3] (original, hard, Poisson) and pictures."""
     hits, steps, pictures = [], [], []
-    for k, scene in enumerate(scenes):
-        wanted_scene, wanted = target(scene, np.random.default_rng(k))
-        photo = torch.from_numpy(render(scene))[None].float() / 255
-        own = hole_around(wanted)
-        region = Region(0, 0, 0, SIDE, own)
-        crop = editor(prompt(wanted_scene), photo, own[None].float(), region, seed=k)
-        hard, poisson = (stitch(photo, [region], crop, how=how) for how in ("hard", "poisson"))
+    for k, case in enumerate(cases):
+        image = torch.from_numpy(case.picture)[None].float() / 255
+        region = Region(0, 0, 0, SIDE, case.own)
+        crop = editor(case.prompt, image, case.own[None].float(), region, seed=k)
+        hard, poisson = (stitch(image, [region], crop, how=how) for how in ("hard", "poisson"))
         picture = (hard[0] * 255).round().byte().numpy()
-        hits.append(hit(picture, own, wanted))
-        steps.append([colour_step(part[0], own) for part in (photo, hard, poisson)])
+        hits.append(case.hit(picture))
+        steps.append([colour_step(part[0], case.own) for part in (image, hard, poisson)])
         pictures.append(picture)
-        print(f"\r{k + 1} of {len(scenes)}, {sum(hits)} hits", end="", file=sys.stderr)
+        print(f"\r{k + 1} of {len(cases)}, {sum(hits)} hits", end="", file=sys.stderr)
     print(file=sys.stderr)
     return hits, np.array(steps), pictures
 
@@ -108,8 +136,10 @@ def main() -> None:
     args = parse()
     base, upsampler = Stage.load(args.base), Stage.load(args.upsampler)
     scenes = [scene for scene in held_out_scenes(3 * args.count) if scene.relation != "inside"][: args.count]
+    cases = [Case(scene, k, args.photo) for k, scene in enumerate(scenes)]
     print("| context | object in the hole % | colour step: original | hard | Poisson |")
     print("| --- | ---: | ---: | ---: | ---: |")
+    print(f"| (true renderings) | {100 * np.mean([case.hit(case.truth) for case in cases]):.1f} | | | |")
     for name in args.context.split(","):
         editor = Editor(
             base,
@@ -118,11 +148,11 @@ def main() -> None:
             dataclasses.replace(UPSAMPLING, respacing=args.upsample_steps),
             context_from=CONTEXTS[name] if name in CONTEXTS else float(name),
         )
-        hits, steps, pictures = measure(editor, scenes)
+        hits, steps, pictures = measure(editor, cases)
         print(f"| {name} | {100 * np.mean(hits):.1f} |", " | ".join(f"{value:.2f}" for value in steps.mean(0)), "|")
         if args.sheet:
-            captions = [prompt(target(scene, np.random.default_rng(k))[0]) for k, scene in enumerate(scenes)]
-            write_sheet(args.sheet, [Image.fromarray(picture) for picture in pictures], captions, columns=8)
+            images = [Image.fromarray(picture) for picture in pictures]
+            write_sheet(args.sheet, images, [case.prompt for case in cases], columns=8)
             args.sheet = None
 
 
