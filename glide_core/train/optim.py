@@ -21,8 +21,8 @@ ITERATIONS = 3  # his 5 take as long as the rest of a small model's step
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan 2024), whose updates have the size of AdamW's, for matrices and convolutions.
 
-    Not torch's: that computes in bf16 everywhere, which took as long as the rest of the step on a CPU without bf16.
-    Here matrices of one shape are orthogonalised together, and in fp32 on a CPU.
+    Not torch's: that computes in bf16, which took as long as the rest of the step on a CPU without it. Here matrices of
+    one shape are orthogonalised together, and in fp32.
     """
 
     def __init__(self, params: Sequence[nn.Parameter], lr: float, momentum: float = 0.95):
@@ -52,13 +52,11 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalised(matrices.mT).mT.contiguous()
     x = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
-    if x.is_cuda:
-        x = x.bfloat16()
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.to(matrices)
+    return x
 
 
 class Optimizer:

@@ -30,10 +30,12 @@ STAGES = {
         f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 5500 --batch 32 --decay 0.7",
     ],
     "tiny-upsample": [
-        "--init {init} --freeze text --lr 2e-3 --focus 0.5 1.6 --noise-offset 0.26 0.15 --scenes 4000 "
-        "--resolution 64 --steps 4000 --batch 16 --decay 0.7",
-        "--init {init} --freeze text --lr 8e-4 --ema 0.99 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 "
-        "--resolution 256 --steps 300 --batch 2 --decay 0.9 --warmup 10",
+        "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "
+        "--batch 16 5 2",
+        "--init {init} --lr 1.5e-3 --focus 0.5 1.6 --noise-offset 0.26 0.15 --scenes 4000 --resolution 64 "
+        "--steps 4000 --batch 16 --decay 0.9",
+        "--init {init} --lr 8e-4 --ema 0.99 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 --resolution 256 "
+        "--steps 300 --batch 2 --decay 0.9 --warmup 10",
     ],
     "tiny-base-inpaint": [
         f"--init {{init}} --variant inpaint {SCENES} --lr 1.5e-3 --focus 1.2 1.4 --steps 1600 --batch 16 --decay 0.8",
