@@ -1,12 +1,14 @@
 """How well inpainting obeys, and how well it joins: on drawn scenes, with a judge that knows them.
 
-    python benchmarks/inpainting.py [--count 100] [--context visible,hidden,0.4] [--photo] [--base FILE] ...
+    python benchmarks/inpainting.py [--count 100] [--context visible,hidden,0.4] [--photo] [--crop 2] ...
 
 A hole is cut around one object of a held-out scene (256x256), and the prompt asks for another object there. A hit is an
 object of the asked colour and shape in the hole; the first row is what the judge says of true renderings. With --photo
 scenes are as a camera sees them: in uneven, coloured light, a little out of focus, with grain; the models never saw
-such surroundings. The colour step is the mean difference of neighbours across the mask's border, in 1/255, of the same
-repainted crops put back hard and with Poisson blending; the original picture's is given for comparison.
+such surroundings. With --crop the models paint in a square around the hole, as `glide inpaint` cuts it, and the prompt
+is about that: the object and the background. The colour step is the mean difference of neighbours across the mask's
+border, in 1/255, of the same repainted crops put back hard and with Poisson blending; the original picture's is given
+for comparison.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from glide_core.bench.judge import look  # noqa: E402
 from glide_core.editing import Editor  # noqa: E402
 from glide_core.pictures import write_sheet  # noqa: E402
 from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402
-from glide_core.regions import Region, stitch  # noqa: E402
+from glide_core.regions import Region, around, stitch  # noqa: E402
 from glide_core.train.scenes import COLOURS, SHAPES, SIDE, Object, Scene, held_out_scenes, prompt, render  # noqa: E402
 
 CONTEXTS = {"visible": 0.0, "hidden": 1.0}
@@ -41,6 +43,8 @@ def parse() -> argparse.Namespace:
     add("--count", type=int, default=100, help="default: %(default)s")
     add("--context", default="visible,hidden", help="visible, hidden or parts of the steps (default: %(default)s)")
     add("--photo", action="store_true", help="the scenes as a camera sees them")
+    add("--crop", type=float, metavar="FACTOR", help="paint in a square so many times the hole; 2 is what `glide "
+        "inpaint` does (default: in the whole picture)")
     add("--base", default="tiny-base-inpaint")
     add("--upsampler", default="tiny-upsample-inpaint")
     add("--steps", default="30")
@@ -97,12 +101,21 @@ def colour_step(picture: Tensor, own: Tensor) -> float:
 
 
 class Case:
-    """A held-out scene's picture [256, 256, 3], the hole in it, and what is asked for; number ``k`` of all."""
+    """A held-out scene's picture [256, 256, 3], the hole in it, what is asked for, and where it is painted.
 
-    def __init__(self, scene: Scene, k: int, photo: bool):
-        rng = np.random.default_rng(k)
-        wanted_scene, self.wanted = target(scene, rng)
-        self.prompt, self.own, self.photo = prompt(wanted_scene), hole_around(self.wanted), photo
+    Args:
+        k: number of the case; photo, crop: as the command's options.
+    """
+
+    def __init__(self, scene: Scene, k: int, photo: bool, crop: float | None):
+        wanted_scene, self.wanted = target(scene, np.random.default_rng(k))
+        self.own, self.photo = hole_around(self.wanted), photo
+        if crop:
+            (self.region,) = around(self.own[None].float(), crop)
+            medium = dataclasses.replace(self.wanted, size="medium")  # its size in the square is the model's choice
+            self.prompt = prompt(dataclasses.replace(scene, objects=(medium,), relation=None))
+        else:
+            self.region, self.prompt = Region(0, 0, 0, SIDE, self.own), prompt(wanted_scene)
         pictures = [render(scene), render(wanted_scene)]
         if photo:
             pictures = [photographed(picture, np.random.default_rng(k)) for picture in pictures]
@@ -120,9 +133,8 @@ def measure(editor: Editor, cases: list[Case]) -> tuple[list[bool], np.ndarray, 
     hits, steps, pictures = [], [], []
     for k, case in enumerate(cases):
         image = torch.from_numpy(case.picture)[None].float() / 255
-        region = Region(0, 0, 0, SIDE, case.own)
-        crop = editor(case.prompt, image, case.own[None].float(), region, seed=k)
-        hard, poisson = (stitch(image, [region], crop, how=how) for how in ("hard", "poisson"))
+        crop = editor(case.prompt, image, case.own[None].float(), case.region, seed=k)
+        hard, poisson = (stitch(image, [case.region], crop, how=how) for how in ("hard", "poisson"))
         picture = (hard[0] * 255).round().byte().numpy()
         hits.append(case.hit(picture))
         steps.append([colour_step(part[0], case.own) for part in (image, hard, poisson)])
@@ -136,7 +148,7 @@ def main() -> None:
     args = parse()
     base, upsampler = Stage.load(args.base), Stage.load(args.upsampler)
     scenes = [scene for scene in held_out_scenes(3 * args.count) if scene.relation != "inside"][: args.count]
-    cases = [Case(scene, k, args.photo) for k, scene in enumerate(scenes)]
+    cases = [Case(scene, k, args.photo, args.crop) for k, scene in enumerate(scenes)]
     print("| context | object in the hole % | colour step: original | hard | Poisson |")
     print("| --- | ---: | ---: | ---: | ---: |")
     print(f"| (true renderings) | {100 * np.mean([case.hit(case.truth) for case in cases]):.1f} | | | |")

@@ -50,6 +50,13 @@ def command_line(nodes, out):
     return np.asarray(Image.open(out)).astype(int)
 
 
+def assert_equal_but_for_rounding(apart, lowest, highest):
+    """CPUs, batch sizes and numbers of threads round differently, and from sigma 20291 a sampler multiplies that: on
+    one CPU 7 of 196608 values were 3 of 255 apart."""
+    assert -8 <= apart.min() and apart.max() <= 8
+    assert np.mean((apart < lowest) | (apart > highest)) < 1e-3
+
+
 QUICKER = {
     SAMPLER: {"steps": "20", "sampler": "dpmpp_2m", "seed": 2**40},
     UPSAMPLER: {"steps": "10", "sampler": "ddim", "seed": 2**40},
@@ -62,11 +69,7 @@ def test_the_graph_paints_what_the_command_line_does(host, tmp_path, changes):
     (picture,) = pictures(host, nodes)
     expected = command_line(nodes, tmp_path / "out.png")
     assert picture.shape == expected.shape == (256, 256, 3)
-    # SaveImage cuts off decimals, so 0 or 1 apart is equal. From sigma 20291 dpmpp_2m multiplies what CPUs and numbers
-    # of threads round differently: 7 of 196608 values were 3 apart on one.
-    apart = expected - picture
-    assert -8 <= apart.min() and apart.max() <= 8
-    assert np.mean((apart < -1) | (apart > 2)) < 1e-3
+    assert_equal_but_for_rounding(expected - picture, -1, 2)  # SaveImage cuts off decimals
 
 
 def test_the_stock_graph_paints_the_same_shape(host):
@@ -82,7 +85,7 @@ def test_picture_k_of_a_batch_is_seed_plus_k(host):
     alone = copy.deepcopy(nodes)
     alone["4"]["inputs"]["batch_size"] = 1
     alone[SAMPLER]["inputs"]["seed"] += 2
-    assert np.abs(batch[2] - pictures(host, alone)[0]).max() <= 1
+    assert_equal_but_for_rounding(batch[2] - pictures(host, alone)[0], -1, 1)
     assert np.abs(batch[2] - batch[0]).max() > 10
 
 
