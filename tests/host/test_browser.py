@@ -20,6 +20,11 @@ SET_STEPS = """(steps) => app.graph.nodes.forEach((node) => (node.widgets ?? [])
 }))"""
 RESULT = """() => app.graph.nodes.some((node) => node.type === "SaveImage"
     && (node.imgs?.length || app.nodeOutputs?.[node.id]?.images?.length))"""
+AT_REST = """() => {
+    const { scale, offset } = app.canvas.ds, before = window.view
+    window.view = [scale, ...offset].join()
+    return window.view === before
+}"""
 TITLE = """(type) => {
     const node = app.graph.nodes.find((node) => node.type === type), { ds, canvas } = app.canvas
     const { left, top } = canvas.getBoundingClientRect(), [x, y] = node.pos
@@ -89,6 +94,7 @@ def test_node_help(browser, stop):
     browser.load(WORKFLOWS[0])
     browser.dismiss()
     page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'GlideLoader')")
+    page.wait_for_function(AT_REST, polling=500)  # FitView glides
     page.mouse.click(*page.evaluate(TITLE, "GlideLoader"))
     page.locator("[data-testid=info-button], [data-testid=help-button]").first.click()
     page.get_by_role("heading", name="Load GLIDE Model").first.wait_for()
