@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from glide_core.bench.judge import look  # noqa: E402
 from glide_core.editing import Editor  # noqa: E402
+from glide_core.inpainting import RESAMPLE  # noqa: E402
 from glide_core.pictures import write_sheet  # noqa: E402
 from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402
 from glide_core.regions import Region, around, stitch  # noqa: E402
@@ -42,6 +43,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--count", type=int, default=100, help="default: %(default)s")
     add("--context", default="visible,hidden", help="visible, hidden or parts of the steps (default: %(default)s)")
+    add("--resample", type=int, default=RESAMPLE, help="where hidden, as of `glide inpaint` (default: %(default)s)")
     add("--photo", action="store_true", help="the scenes as a camera sees them")
     add("--crop", type=float, metavar="FACTOR", help="paint in a square so many times the hole; 2 is what `glide "
         "inpaint` does (default: in the whole picture)")
@@ -159,6 +161,7 @@ def main() -> None:
             Sampling(args.steps, args.sampler, args.guidance),
             dataclasses.replace(UPSAMPLING, respacing=args.upsample_steps),
             context_from=CONTEXTS[name] if name in CONTEXTS else float(name),
+            resample=args.resample,
         )
         hits, steps, pictures = measure(editor, cases)
         print(f"| {name} | {100 * np.mean(hits):.1f} |", " | ".join(f"{value:.2f}" for value in steps.mean(0)), "|")

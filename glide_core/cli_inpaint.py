@@ -12,6 +12,7 @@ from torch import Tensor
 from . import blending, pictures, regions
 from . import cli_common as common
 from .editing import Editor, edit, squares
+from .inpainting import RESAMPLE
 from .pipeline import UPSAMPLING, Sampling
 
 FAMILIES = {
@@ -41,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how("--context", type=_context, default="visible", metavar="WHEN", help="when the model sees the surroundings: "
         "visible (default) fits in best; hidden paints from the prompt alone, for when it is ignored; a number from 0 "
         "to 1 shows them from this part of the steps on")
+    how("--resample", type=common.count, default=RESAMPLE, metavar="TIMES", help="how often the steps that "
+        "decide what comes are taken while the surroundings are hidden, until both agree; 1 is fastest (default: "
+        "%(default)s)")
     how("--denoise", type=common.number(0.01, 1), default=1.0, metavar="PART", help="below 1 it starts from what is "
         "under the mask, such as a sketch (default: 1)")
     how("--detail", type=common.count, default=1024, metavar="PIXELS", help="longest side that is painted in full; of "
@@ -109,6 +113,7 @@ def _editor(args: argparse.Namespace) -> Editor:
         common.sampling(args, "upsample_"),
         args.negative,
         {"visible": 0.0, "hidden": 1.0}.get(args.context, args.context),
+        args.resample,
         args.denoise,
         args.detail,
         common.progress,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from . import pipeline, regions
-from .inpainting import fit_mask
+from .inpainting import RESAMPLE, fit_mask
 from .pipeline import UPSAMPLING, Sampling, Stage
 
 Progress = Callable[[str], AbstractContextManager]
@@ -20,7 +20,8 @@ class Editor:
     """Both inpainting models and how to use them.
 
     Attributes:
-        context_from: see ``inpainting.Inpainting``; denoise: below 1 the base starts from what is under the mask.
+        context_from, resample: see ``inpainting.Inpainting``.
+        denoise: below 1 the base starts from what is under the mask.
         detail: the longest side that is painted with the photo's own pixels; of larger squares the repainted part is
             enlarged, and comes back blurred.
         progress: gives a context with the ``pipeline.Callback`` of the stage that it names.
@@ -32,6 +33,7 @@ class Editor:
     upsampling: Sampling = UPSAMPLING
     negative: str = ""
     context_from: float = 0.0
+    resample: int = RESAMPLE
     denoise: float = 1.0
     detail: int = 1024
     progress: Progress = lambda name: nullcontext()
@@ -49,8 +51,8 @@ class Editor:
         crop, hole = self._cut(image, mask, region, size)
         with self.progress("base") as callback:
             painted = pipeline.inpaint(
-                self.base, [prompt], crop, hole, self.sampling, context_from=self.context_from, denoise=self.denoise,
-                callback=callback, **options,
+                self.base, [prompt], crop, hole, self.sampling, context_from=self.context_from,
+                resample=self.resample, denoise=self.denoise, callback=callback, **options,
             )  # fmt: skip
         for name, size in self._sizes(region.side):
             crop, hole = self._cut(image, mask, region, size)

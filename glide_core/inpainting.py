@@ -6,14 +6,17 @@ Masks here are [B, 1, H, W] in 0..1: 1 = repaint, 0 = known, between: repaint by
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .guidance import Denoiser
+from .samplers import resampled
 
+RESAMPLE = 4  # times that a step is taken while the surroundings are hidden
+DECISIVE = (1.0, 20.0)  # the sigmas between which it is decided what comes where in a 64x64 picture
 FULL = 0.98  # from this degree on a pixel is repainted from the first step: masks in JPEGs are not quite white
 
 
@@ -43,6 +46,13 @@ def visible_from(sigmas: Tensor, context_from: float) -> float:
     return float(sigmas[math.ceil(context_from * (len(sigmas) - 1))])
 
 
+def resampling(sampler, times: int, shown: float):
+    """A sampler that takes decisive steps so many times as long as the surroundings are hidden, above sigma ``shown``.
+    """
+    low, high = DECISIVE
+    return resampled(sampler, times, max(low, shown), high)
+
+
 @dataclass(frozen=True)
 class Inpainting:
     """What to repaint.
@@ -51,20 +61,24 @@ class Inpainting:
         image: [B, 3, H, W] in -1..1.
         mask: [B, 1, H, W], 1 = repaint.
         context_from: part of the steps, 0..1, after which the model sees the known pixels. Until then it paints from
-            the prompt alone, and pinning holds the picture together: the paper's implicit inpainting (appendix E)
-            obeys the prompt more.
+            the prompt alone, and pinning holds the picture together: the paper's implicit inpainting (appendix E).
+        resample: how often each step that decides what comes is taken until then, see ``samplers.resampled``; 1 is the
+            paper's, but then the object is often where the hole's edge cuts it off.
     """
 
     image: Tensor
     mask: Tensor
     context_from: float = 0.0
+    resample: int = RESAMPLE
 
     def __post_init__(self):
         if not 0 <= self.context_from <= 1:
             raise ValueError(f"context_from is {self.context_from}: give a number from 0 (visible) to 1 (hidden)")
+        if self.resample < 1:
+            raise ValueError(f"resample is {self.resample}: give 1 or more")
 
     def to(self, device) -> Inpainting:
-        return Inpainting(self.image.to(device), self.mask.to(device), self.context_from)
+        return replace(self, image=self.image.to(device), mask=self.mask.to(device))
 
 
 class InpaintDenoiser:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import checkpoints
 from .guidance import Denoiser, Encoded
-from .inpainting import InpaintDenoiser, Inpainting, fit_mask
+from .inpainting import RESAMPLE, InpaintDenoiser, Inpainting, fit_mask, resampling
 from .model import Text2Im, quantize
 from .samplers import SAMPLERS, StepNoise, seeded_noise
 from .schedule import NoiseSchedule
@@ -126,8 +126,10 @@ class Stage:
         denoiser = Denoiser(
             self.model, self.schedule, cond, uncond, options.guidance_scale, options.percentile, conditions or {}, tile
         )
-        model = InpaintDenoiser(denoiser, inpainting.to(self.device), sigmas) if inpainting else denoiser
-        extra = {"noise": StepNoise(seed, len(prompts))} if options.sampler in ("ddpm", "ddim") else {}
+        model, sampler, extra = denoiser, SAMPLERS[options.sampler], {}
+        if inpainting:
+            model = InpaintDenoiser(denoiser, inpainting.to(self.device), sigmas)
+            sampler = resampling(sampler, inpainting.resample, model.visible_from)
         if options.sampler == "ddpm":
             extra["variance"] = denoiser.variance
         if options.sampler == "ddim":
@@ -135,7 +137,7 @@ class Stage:
         noise = seeded_noise(shape, seed).to(self.device) * options.temperature
         x = self._noised(noise, sigmas[0], None if image is None else image.to(self.device))
         on_step = _step_callback(callback, len(sigmas) - 1)
-        return SAMPLERS[options.sampler](model, x, sigmas, callback=on_step, **extra)
+        return sampler(model, x, sigmas, callback=on_step, noise=StepNoise(seed, len(prompts)), **extra)
 
     def _noised(self, noise: Tensor, sigma: Tensor, image: Tensor | None) -> Tensor:
         """x to start from: near the first timestep noise alone, so that nothing of the image shines through."""
@@ -173,6 +175,7 @@ def inpaint(
     options: Sampling = Sampling(),
     *,
     context_from: float = 0.0,
+    resample: int = RESAMPLE,
     **kwargs,
 ) -> Tensor:
     """Repaint a part of small pictures (paper section 2.4). kwargs: negative, seed, denoise, callback.
@@ -180,14 +183,16 @@ def inpaint(
     Args:
         image: [B, 3, H, W] in -1..1, as large as the model paints (64x64).
         mask: [B or 1, 1, h, w], 1 = repaint, between: by degree; of any size, see ``inpainting.fit_mask``.
-        context_from: see ``Inpainting``.
+        context_from, resample: see ``Inpainting``.
     Returns:
         [B, 3, H, W]; where the mask is 0 exactly the image.
     Raises:
         ValueError: the checkpoint is not an inpainting base model, or prompts, image and mask do not fit.
     """
     require(stage, "base-inpaint")
-    inpainting = _inpainting(prompts, image, mask, image.shape[-2:], context_from)
+    inpainting = _inpainting(
+        prompts, image, mask, image.shape[-2:], context_from=context_from, resample=resample
+    )
     size = (image.shape[-2], image.shape[-1])
     return stage.sample(prompts, options, size=size, inpainting=inpainting, image=inpainting.image, **kwargs)
 
@@ -227,7 +232,7 @@ def upsample(
     )
 
 
-def _inpainting(prompts, image: Tensor, mask: Tensor | None, size, context_from: float = 0.0) -> Inpainting:
+def _inpainting(prompts, image: Tensor, mask: Tensor | None, size, **context) -> Inpainting:
     size, batch = tuple(size), len(image)
     if mask is None:
         raise ValueError("there is a picture but no mask: give both")
@@ -240,7 +245,7 @@ def _inpainting(prompts, image: Tensor, mask: Tensor | None, size, context_from:
         )
     if image.isnan().any() or mask.isnan().any():
         raise ValueError("the picture or the mask has NaN values")
-    return Inpainting(image.float(), fit_mask(mask.float(), size).expand(batch, -1, -1, -1), context_from)
+    return Inpainting(image.float(), fit_mask(mask.float(), size).expand(batch, -1, -1, -1), **context)
 
 
 def require(stage: Stage, kind: str) -> None:

@@ -7,7 +7,9 @@ disable, **options) -> x`` with
     sigmas: [steps + 1] descending; the last one may be 0 (a clean picture);
     model(x, sigma, **extra_args): x_start, for sigma [B];
     callback: called once per step with a dict of i, x, sigma, sigma_hat and denoised; raise from it to stop;
-    disable: accepted for ComfyUI, which passes it to hide k-diffusion's progress bar.
+    disable: accepted for ComfyUI, which passes it to hide k-diffusion's progress bar;
+    noise: function of x that gives a step's fresh noise, default: seeded by extra_args["seed"]; only ddpm and ddim draw
+        any.
 
 DDPM's and DDIM's formulas are the papers', of x_vp = x / sqrt(1 + sigma^2) and alphas_cumprod = 1 / (1 + sigma^2),
 written for x and sigma.
@@ -85,7 +87,6 @@ def sample_ddpm(model, x, sigmas, extra_args=None, callback=None, disable=None, 
     """Ancestral sampling with GLIDE's learned-range variance (Ho 2020, alg. 2; Nichol & Dhariwal 2021, eq. 15).
 
     Options:
-        noise: function of x that gives the next step's noise; default: seeded by extra_args["seed"].
         variance: the ``Variance`` the model fills; without it the posterior variance is used.
     """
     extra_args = extra_args or {}
@@ -128,7 +129,7 @@ def sample_ddim(model, x, sigmas, extra_args=None, callback=None, disable=None, 
 
 
 @torch.no_grad()
-def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None):
+def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None):
     """Euler's method on the probability-flow ODE (Karras 2022, alg. 1); the same steps as DDIM with eta 0."""
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
@@ -140,7 +141,7 @@ def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None)
 
 
 @torch.no_grad()
-def sample_plms(model, x, sigmas, extra_args=None, callback=None, disable=None):
+def sample_plms(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None):
     """Pseudo linear multistep (Liu 2022, eq. 12): Adams-Bashforth on eps, of an order that grows from 1 to 4.
 
     It starts with an Euler step: the paper's improved one multiplies errors of eps by the base's first sigma, 20291.
@@ -165,7 +166,7 @@ def _adams_bashforth(eps: list[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=None):
+def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None):
     """DPM-Solver++(2M) (Lu 2022, alg. 2): multistep on x_start in log-SNR, with a first-order last step."""
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
@@ -180,6 +181,44 @@ def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=No
         x = data + sigma_next / sigma * (x - data)
         previous, last_h = denoised, h
     return x
+
+
+def resampled(sampler, times: int, low: float, high: float):
+    """The same sampler, which takes each step between the sigmas ``low`` and ``high`` several times, every time from
+    fresh noise (RePaint, Lugmayr 2022, algorithm 1): what is painted and what is pinned around it come to agree.
+
+    Args:
+        times: that each of these steps is taken; 1 changes nothing.
+    """
+
+    @torch.no_grad()
+    def sample(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None, **options):
+        noise = _step_noise(noise, extra_args or {}, x)
+        for first, last, repeats in _runs(sigmas, times, low, high):
+            again = callback and (lambda step, first=first: callback({**step, "i": first + step["i"]}))
+            for k in range(repeats):
+                if k:
+                    x = x + (sigmas[first] ** 2 - sigmas[last] ** 2).sqrt() * noise(x)
+                x = sampler(
+                    model, x, sigmas[first : last + 1], extra_args=extra_args, callback=again, disable=disable,
+                    noise=noise, **options,
+                )  # fmt: skip
+        return x
+
+    return sample
+
+
+def _runs(sigmas: Tensor, times: int, low: float, high: float) -> list[tuple[int, int, int]]:
+    """First sigma, last sigma and repeats of each part of the steps: what is not repeated stays in one piece, because
+    multistep samplers remember the steps before."""
+    runs: list[tuple[int, int, int]] = []
+    for i, (sigma, sigma_next) in _steps(sigmas):
+        repeats = times if low <= sigma_next and sigma <= high else 1
+        if repeats == 1 and runs and runs[-1][2] == 1:
+            runs[-1] = (runs[-1][0], i + 1, 1)
+        else:
+            runs.append((i, i + 1, repeats))
+    return runs
 
 
 SAMPLERS = {

@@ -4,7 +4,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..glide_core import regions
-from ..glide_core.inpainting import fit_mask
+from ..glide_core.inpainting import RESAMPLE, fit_mask
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error
 from .host import feedback, sampling
@@ -43,8 +43,8 @@ class GlideInpaint(io.ComfyNode):
                     options=list(CONTEXTS),
                     default=CONTEXTS[0],
                     tooltip="What the model sees of the surroundings. visible: fits in best, the usual choice. hidden: "
-                    "paints from the prompt alone, take it when the prompt is ignored. hidden first: obeys the prompt "
-                    "at the start and fits in at the end.",
+                    "paints from the prompt alone, take it when the prompt is ignored (slower: see resample). hidden "
+                    "first: obeys the prompt at the start and fits in at the end.",
                 ),
                 io.Float.Input(
                     "visible_from",
@@ -61,6 +61,15 @@ class GlideInpaint(io.ComfyNode):
                 io.Conditioning.Input(
                     "negative", optional=True, tooltip="What to move away from. Leave it open for GLIDE's own: nothing."
                 ),
+                io.Int.Input(
+                    "resample",
+                    default=RESAMPLE,
+                    min=1,
+                    max=20,
+                    optional=True,
+                    tooltip="While the surroundings are hidden: how often each step that decides what comes is taken, "
+                    "until the new part and its surroundings agree. 1 is fastest.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The small picture, for GlideUpsampler."),
@@ -76,7 +85,7 @@ class GlideInpaint(io.ComfyNode):
     @classmethod
     def execute(
         cls, model, positive, image, mask, seed, steps, sampler, guidance_scale, eta, context, visible_from, denoise,
-        negative=None,
+        negative=None, resample=RESAMPLE,
     ) -> io.NodeOutput:  # fmt: skip
         with named("GlideInpaint"):
             sampling.require(model, "base-inpaint")
@@ -88,7 +97,7 @@ class GlideInpaint(io.ComfyNode):
             hidden = {"visible": 0.0, "hidden": 1.0, "hidden first": visible_from}[context]
             latent = inpaint(
                 model, positive, negative, sampling.from_image(small), fit_mask(mask[:, None], small.shape[1:3]),
-                options, seed, denoise, hidden,
+                options, seed, denoise, hidden, resample,
             )  # fmt: skip
         return io.NodeOutput(latent, sampling.to_image(latent["samples"]))
 

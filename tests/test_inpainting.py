@@ -8,7 +8,15 @@ import torch
 
 import inpaint_models
 from glide_core.guidance import Denoiser, Encoded
-from glide_core.inpainting import InpaintDenoiser, Inpainting, fit_mask, repainted, visible_from
+from glide_core.inpainting import (
+    DECISIVE,
+    RESAMPLE,
+    InpaintDenoiser,
+    Inpainting,
+    fit_mask,
+    repainted,
+    visible_from,
+)  # fmt: skip
 from glide_core.pipeline import Sampling, Stage, inpaint, upsample
 from glide_core.samplers import sample_ddpm
 from glide_core.schedule import NoiseSchedule
@@ -124,6 +132,26 @@ def test_hidden_pixels_do_not_reach_the_model(stages):
     finally:
         hook.remove()
     assert [bool((s > 0).all()) for s in seen] == [False, False, True, True]
+
+
+def test_decisive_steps_are_taken_again_while_the_surroundings_are_hidden(stages):
+    def steps_taken(context_from, **kwargs):
+        asked = []
+        callback = lambda step, total, x_start: asked.append(step)  # noqa: E731
+        inpaint(stages["base"], ["x"], picture(), hole(), Sampling("10", "ddpm", 2.0), context_from=context_from,
+                callback=callback, **kwargs)  # fmt: skip
+        return asked
+
+    once = list(range(10))
+    sigmas = stages["base"].schedule.respaced_sigmas("10").tolist()
+    decisive = [i for i in once if DECISIVE[0] <= sigmas[i + 1] and sigmas[i] <= DECISIVE[1]]
+    assert len(decisive) > 2
+    assert steps_taken(0.0) == steps_taken(1.0, resample=1) == once
+    assert steps_taken(1.0) == sorted(once + (RESAMPLE - 1) * decisive)
+    shown = decisive[1] + 1
+    assert steps_taken(shown / 10, resample=2) == sorted(once + decisive[:2])
+    with pytest.raises(ValueError, match="resample is 0"):
+        steps_taken(1.0, resample=0)
 
 
 def test_sdedit_stays_near_the_picture(stages):

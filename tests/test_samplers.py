@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from glide_core.samplers import SAMPLERS, StepNoise, Variance, sample_ddim, sample_ddpm, sample_euler, seeded_noise
+from glide_core.samplers import (
+    SAMPLERS,
+    StepNoise,
+    Variance,
+    resampled,
+    sample_ddim,
+    sample_ddpm,
+    sample_euler,
+    seeded_noise,
+)  # fmt: skip
 from glide_core.schedule import NoiseSchedule
 
 MEAN, STD = 0.3, 0.5
@@ -66,6 +75,41 @@ def test_stochastic_samples_follow_the_data(name, options, schedule):
     x = SAMPLERS[name](gaussian, start(float(sigmas[0]), shape), sigmas, noise=StepNoise(0, 1), **options)
     assert abs(x.mean() - MEAN) < 0.01
     assert abs(x.std() - STD) < 0.02
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_resampled_follows_the_data_and_repeats_the_steps_between(name):
+    sigmas = NoiseSchedule("linear").respaced_sigmas(100)
+    asked, reported = [], []
+
+    def model(x, sigma):
+        asked.append(float(sigma[0]))
+        return gaussian(x, sigma)
+
+    x = start(float(sigmas[0]), (1, 3, 100, 100))
+    sampler = resampled(SAMPLERS[name], 3, 0.5, 5.0)
+    x = sampler(model, x, sigmas, callback=lambda step: reported.append(step["i"]), noise=StepNoise(0, 1))
+    assert abs(x.mean() - MEAN) < 0.02
+    assert abs(x.std() - STD) < 0.05
+    pairs = zip(sigmas.tolist(), sigmas.tolist()[1:])
+    times = [3 if sigma <= 5 and sigma_next >= 0.5 else 1 for sigma, sigma_next in pairs]
+    assert 5 < times.count(3) < 95
+    assert reported == [i for i, count in enumerate(times) for _ in range(count)]
+    assert asked == [float(sigmas[i]) for i in reported]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_resampled_once_is_the_sampler_itself(name):
+    sigmas = NoiseSchedule("linear").respaced_sigmas(12)
+    x = start(float(sigmas[0]))
+    seed = {"seed": 3} if name == "ddpm" else {}  # what ComfyUI passes, and the model takes
+
+    def model(x, sigma, seed=None):
+        return gaussian(x, sigma)
+
+    expected = SAMPLERS[name](model, x, sigmas, seed)
+    assert torch.equal(resampled(SAMPLERS[name], 1, 0.5, 5.0)(model, x, sigmas, seed), expected)
+    assert not torch.equal(resampled(SAMPLERS[name], 2, 0.5, 5.0)(model, x, sigmas, seed), expected)
 
 
 def test_learned_variance_gives_the_exact_one():

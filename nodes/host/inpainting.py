@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
-from ...glide_core.inpainting import visible_from
+from ...glide_core.inpainting import RESAMPLE, resampling, visible_from
 from ...glide_core.pipeline import Sampling
 from ...glide_core.schedule import NUM_TIMESTEPS
 from . import conditioning, sampling
 
 
 def inpaint(
-    model, positive, negative, image: Tensor, mask: Tensor, options: Sampling, seed: int, denoise=1.0, context_from=0.0
-) -> dict:
+    model, positive, negative, image: Tensor, mask: Tensor, options: Sampling, seed: int, denoise=1.0, context_from=0.0,
+    resample=RESAMPLE,
+) -> dict:  # fmt: skip
     """Repaint a part of pictures -> LATENT.
 
     Args:
         image: [B, 3, H, W] in -1..1; mask: [B, 1, H, W], 1 = repaint.
         context_from: part of the steps after which the model sees the surroundings.
+        resample: how often decisive steps are taken until then.
     """
     schedule = model.get_model_object("model_sampling").schedule
-    shown_at = _percent(schedule, sampling.sigmas(model, options.respacing, denoise), context_from)
+    sigmas = sampling.sigmas(model, options.respacing, denoise)
+    shown = visible_from(sigmas, context_from)
+    shown_at = _percent(schedule, sigmas, shown)
     hole = (mask > 0).to(mask)
     positive, negative = (
         conditioning.shown_from(conditioning.with_surroundings(part, image, hole), shown_at)
         for part in (positive, negative or conditioning.unconditional(positive))
     )
     latent = {"samples": image, "noise_mask": mask}
-    return {"samples": sampling.run(model, positive, negative, latent, options, seed, denoise)["samples"]}
+    again = partial(resampling, times=resample, shown=shown)
+    result = sampling.run(model, positive, negative, latent, options, seed, denoise, wrapper=again)
+    return {"samples": result["samples"]}
 
 
-def _percent(schedule, sigmas: Tensor, context_from: float) -> float:
-    """Part of the steps -> the host's part of the 1000 timesteps, between two steps."""
-    shown = visible_from(sigmas, context_from)
+def _percent(schedule, sigmas: Tensor, shown: float) -> float:
+    """The sigma of a step -> the host's part of the 1000 timesteps, between this step and the one before."""
     if shown == sigmas[0]:
         return 0.0
     if shown == 0:

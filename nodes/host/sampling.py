@@ -41,9 +41,9 @@ def _sample_ddpm(model, x, sigmas, extra_args=None, **kwargs):
     return sample_ddpm(model, x, sigmas, extra_args, variance=variance, **kwargs)
 
 
-def sampler(name: str, eta: float):
-    """GLIDE's sampler of this name as the host's SAMPLER; eta is ddim's."""
-    function = _sample_ddpm if name == "ddpm" else SAMPLERS[name]
+def sampler(name: str, eta: float, wrapper=lambda function: function):
+    """GLIDE's sampler of this name as the host's SAMPLER; eta is ddim's, wrapper makes another of its function."""
+    function = wrapper(_sample_ddpm if name == "ddpm" else SAMPLERS[name])
     return comfy.samplers.KSAMPLER(function, {"eta": eta} if name == "ddim" else {})
 
 
@@ -69,13 +69,16 @@ def empty(shape: tuple[int, ...]) -> Tensor:
     return torch.zeros(shape, device=comfy.model_management.intermediate_device())
 
 
-def run(model, positive, negative, latent: dict, options: Sampling, seed: int, denoise: float = 1.0) -> dict:
+def run(
+    model, positive, negative, latent: dict, options: Sampling, seed: int, denoise: float = 1.0, **wrapper
+) -> dict:  # fmt: skip
     """Sample a LATENT.
 
     Args:
         negative: None is GLIDE's unconditional, the empty prompt.
         latent: where it has a noise mask, the pixels that this leaves at 0 are kept exactly.
         denoise: below 1 the latent is noised only to timestep 1000 * denoise and sampled from there (SDEdit).
+        wrapper: see ``sampler``.
     """
     samples = fixed_empty(model, latent)
     for name, part in (("positive", positive), ("negative", negative or positive)):
@@ -90,7 +93,7 @@ def run(model, positive, negative, latent: dict, options: Sampling, seed: int, d
         model,
         SeededNoise(seed, options.temperature).generate_noise({**latent, "samples": samples}),
         options.guidance_scale,
-        sampler(options.sampler, options.eta),
+        sampler(options.sampler, options.eta, **wrapper),
         steps,
         positive,
         negative or conditioning.unconditional(positive),
