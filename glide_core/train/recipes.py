@@ -1,6 +1,6 @@
 """How to make the embedded tiny models: ``python -m glide_core.train.recipes NAME FOLDER`` makes one like the shipped.
 
-The shipped ones grew while these stages were found: ``assets/tiny/README.md`` tells how.
+The shipped ones came from these stages, but for tiny-base-inpaint: ``assets/tiny/README.md`` tells how.
 
 The same commands run on a CPU and on a GPU. A recipe that was stopped goes on where it was when it is started again.
 """
@@ -25,9 +25,9 @@ SCENES = "--freeze text --layout 0.02 --noise-offset 0.15 0.15"  # what both bas
 # or, for an inpainting model, of the plain model's recipe.
 STAGES = {
     "tiny-base": [
-        f"--init {{init}} {SCENES} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 --steps 1200 5200 --batch 16 "
+        f"--init {{init}} {SCENES} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 --steps 1000 4000 --batch 16 "
         "--decay 0.15",
-        f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 5500 --batch 32 --decay 0.7",
+        f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 4000 --batch 32 --decay 0.7",
     ],
     "tiny-upsample": [
         "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "
