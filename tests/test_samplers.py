@@ -14,7 +14,7 @@ from glide_core.samplers import (
     sample_ddpm,
     sample_euler,
     seeded_noise,
-)  # fmt: skip
+)
 from glide_core.schedule import NoiseSchedule
 
 MEAN, STD = 0.3, 0.5
