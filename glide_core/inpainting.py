@@ -16,7 +16,7 @@ from .guidance import Denoiser
 from .samplers import resampled
 
 RESAMPLE = 4  # times that a step is taken while the surroundings are hidden
-DECISIVE = (1.0, 20.0)  # the sigmas between which it is decided what comes where in a 64x64 picture
+DECISIVE = (1.0, 20.0)  # sigmas between which it is; two other ranges did as well: benchmarks/README.md
 FULL = 0.98  # from this degree on a pixel is repainted from the first step: masks in JPEGs are not quite white
 
 
@@ -47,8 +47,7 @@ def visible_from(sigmas: Tensor, context_from: float) -> float:
 
 
 def resampling(sampler, times: int, shown: float):
-    """A sampler that takes decisive steps so many times as long as the surroundings are hidden, above sigma ``shown``.
-    """
+    """A sampler that takes decisive steps so many times until the surroundings are shown, at the sigma ``shown``."""
     low, high = DECISIVE
     return resampled(sampler, times, max(low, shown), high)
 
@@ -63,7 +62,7 @@ class Inpainting:
         context_from: part of the steps, 0..1, after which the model sees the known pixels. Until then it paints from
             the prompt alone, and pinning holds the picture together: the paper's implicit inpainting (appendix E).
         resample: how often each step that decides what comes is taken until then, see ``samplers.resampled``; 1 is the
-            paper's, but then the object is often where the hole's edge cuts it off.
+            paper's, with which the hole's edge cuts off more objects.
     """
 
     image: Tensor

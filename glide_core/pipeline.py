@@ -190,9 +190,7 @@ def inpaint(
         ValueError: the checkpoint is not an inpainting base model, or prompts, image and mask do not fit.
     """
     require(stage, "base-inpaint")
-    inpainting = _inpainting(
-        prompts, image, mask, image.shape[-2:], context_from=context_from, resample=resample
-    )
+    inpainting = _inpainting(prompts, image, mask, image.shape[-2:], context_from=context_from, resample=resample)
     size = (image.shape[-2], image.shape[-1])
     return stage.sample(prompts, options, size=size, inpainting=inpainting, image=inpainting.image, **kwargs)
 

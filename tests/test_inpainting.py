@@ -16,7 +16,7 @@ from glide_core.inpainting import (
     fit_mask,
     repainted,
     visible_from,
-)  # fmt: skip
+)
 from glide_core.pipeline import Sampling, Stage, inpaint, upsample
 from glide_core.samplers import sample_ddpm
 from glide_core.schedule import NoiseSchedule
@@ -136,11 +136,10 @@ def test_hidden_pixels_do_not_reach_the_model(stages):
 
 def test_decisive_steps_are_taken_again_while_the_surroundings_are_hidden(stages):
     def steps_taken(context_from, **kwargs):
-        asked = []
-        callback = lambda step, total, x_start: asked.append(step)  # noqa: E731
+        taken = []
         inpaint(stages["base"], ["x"], picture(), hole(), Sampling("10", "ddpm", 2.0), context_from=context_from,
-                callback=callback, **kwargs)  # fmt: skip
-        return asked
+                callback=lambda step, total, x_start: taken.append(step), **kwargs)  # fmt: skip
+        return taken
 
     once = list(range(10))
     sigmas = stages["base"].schedule.respaced_sigmas("10").tolist()

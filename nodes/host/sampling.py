@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import comfy.model_management
@@ -41,9 +42,11 @@ def _sample_ddpm(model, x, sigmas, extra_args=None, **kwargs):
     return sample_ddpm(model, x, sigmas, extra_args, variance=variance, **kwargs)
 
 
-def sampler(name: str, eta: float, wrapper=lambda function: function):
+def sampler(name: str, eta: float, wrapper: Callable | None = None):
     """GLIDE's sampler of this name as the host's SAMPLER; eta is ddim's, wrapper makes another of its function."""
-    function = wrapper(_sample_ddpm if name == "ddpm" else SAMPLERS[name])
+    function = _sample_ddpm if name == "ddpm" else SAMPLERS[name]
+    if wrapper:
+        function = wrapper(function)
     return comfy.samplers.KSAMPLER(function, {"eta": eta} if name == "ddim" else {})
 
 
@@ -70,8 +73,8 @@ def empty(shape: tuple[int, ...]) -> Tensor:
 
 
 def run(
-    model, positive, negative, latent: dict, options: Sampling, seed: int, denoise: float = 1.0, **wrapper
-) -> dict:  # fmt: skip
+    model, positive, negative, latent: dict, options: Sampling, seed: int, denoise=1.0, wrapper: Callable | None = None
+) -> dict:
     """Sample a LATENT.
 
     Args:
@@ -93,7 +96,7 @@ def run(
         model,
         SeededNoise(seed, options.temperature).generate_noise({**latent, "samples": samples}),
         options.guidance_scale,
-        sampler(options.sampler, options.eta, **wrapper),
+        sampler(options.sampler, options.eta, wrapper),
         steps,
         positive,
         negative or conditioning.unconditional(positive),

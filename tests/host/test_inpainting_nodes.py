@@ -155,7 +155,7 @@ def test_context_reaches_the_model(host, models, context):
 
 
 def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
-    """Soft mask, hidden start and denoise: node and library agree."""
+    """Soft mask, hidden start, resampling and denoise: node and library agree."""
     alpha = np.full((64, 64), 255, np.uint8)
     alpha[10:50, 10:30], alpha[10:50, 30:50] = 0, 120
     photo = painting()
@@ -166,7 +166,7 @@ def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
     positive = graph.node("GlideTextEncode", clip=clip, text=PROMPT)
     _, painted = graph.node(
         "GlideInpaint", 2, model=model, positive=positive, image=loaded, mask=mask, seed=7, steps="12", sampler="ddpm",
-        guidance_scale=2.0, eta=0.0, context="hidden first", visible_from=0.4, denoise=0.9,
+        guidance_scale=2.0, eta=0.0, context="hidden first", visible_from=0.4, denoise=0.9, resample=2,
     )  # fmt: skip
     graph.node("SaveImage", images=painted, filename_prefix="edit")
     picture = edited(host, graph)
@@ -174,7 +174,8 @@ def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
     pixels = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1
     degree = 1 - torch.from_numpy(alpha)[None, None] / 255
     expected = inpaint(
-        stage, [PROMPT], pixels, degree, Sampling("12", "ddpm", 2.0), seed=7, denoise=0.9, context_from=0.4
+        stage, [PROMPT], pixels, degree, Sampling("12", "ddpm", 2.0), seed=7, denoise=0.9, context_from=0.4,
+        resample=2,
     )
     difference = np.abs(picture - to_uint8(expected)[0].numpy().astype(int))
     assert (difference > 2).mean() < 0.002
