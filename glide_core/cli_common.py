@@ -104,11 +104,12 @@ def make_folder(option: str, folder: Path) -> None:
 
 def load_stage(args: argparse.Namespace, option: str, source: str, kind: str) -> Stage:
     from .checkpoints import CheckpointError
-    from .device import DTYPES, pick_device, pick_dtype
+    from .device import DTYPES, exact_fp32, pick_device, pick_dtype
     from .pipeline import Stage, require
 
     device = pick_device(args.device)
     args.device, args.dtype = device.type, pick_dtype(args.dtype, device)
+    exact_fp32()
     try:
         stage = Stage.load(source, device=device, dtype=DTYPES[args.dtype])
         require(stage, kind)

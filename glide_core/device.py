@@ -31,3 +31,8 @@ def _cpu_has_bf16() -> bool:
     """False also where torch is too old to tell."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def exact_fp32() -> None:
+    """Let GPUs convolve fp32 in fp32: torch's default there is TF32, which has 10 bits."""
+    torch.backends.cudnn.allow_tf32 = False

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .model import Text2Im, unet_input
+from .replay import Replay
 from .samplers import Variance
 from .schedule import NoiseSchedule
 from .tiles import tiled
@@ -65,6 +66,7 @@ class Denoiser:
     def __post_init__(self):
         text = [self.cond] if self.guidance_scale == 1 else [self.uncond, self.cond]
         self._text = [torch.cat(parts) for parts in zip(*text)]
+        self._unet = Replay(self.model.unet) if self.cond.xf_out.is_cuda else self.model.unet
 
     def __call__(self, x: Tensor, sigma: Tensor, **conditions: Tensor) -> Tensor:
         """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W]. conditions: more of them, for this call."""
@@ -78,10 +80,9 @@ class Denoiser:
         """One call of the U-Net -> eps [B, 3, H, W] of each half, the conditional one last."""
         scaled = x / (1 + sigma.view(-1, 1, 1, 1) ** 2).sqrt()
         halves = len(self._text[0]) // x.shape[0]
-        unet = self.model.unet
-        inputs = unet_input(self.model.config, scaled, **conditions).to(unet.dtype).repeat(halves, 1, 1, 1)
-        timesteps = self.schedule.timestep(sigma).repeat(halves)
-        out = tiled(lambda part: unet(part, timesteps, *self._text), inputs, self.tile).to(x)
+        inputs = unet_input(self.model.config, scaled, **conditions).to(self.model.unet.dtype)
+        inputs, timesteps = inputs.repeat(halves, 1, 1, 1), self.schedule.timestep(sigma).repeat(halves)
+        out = tiled(lambda part: self._unet(part, timesteps, *self._text), inputs, self.tile).to(x)
         eps, variance = out.chunk(2, dim=1)
         self.variance.put(variance[-x.shape[0] :])
         return eps.chunk(halves)

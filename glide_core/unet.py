@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -31,11 +32,16 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
     return out.transpose(1, 2).flatten(2)
 
 
+@lru_cache
+def frequencies(count: int, max_period: float, device: torch.device) -> Tensor:
+    """[count], falling from 1 to almost 1 / max_period. The CPU's, because exponentials round otherwise on a GPU; kept,
+    because a copy to a GPU would make every forward wait for the one before."""
+    return torch.exp(-math.log(max_period) * torch.arange(count, dtype=torch.float32) / count).to(device)
+
+
 def timestep_embedding(timesteps: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
     """Sinusoids of (possibly fractional) timesteps [B] -> [B, dim] float32."""
-    half = dim // 2
-    freqs = torch.exp(-math.log(max_period) * torch.arange(half, dtype=torch.float32) / half)
-    args = timesteps[:, None].float() * freqs[None].to(timesteps.device)
+    args = timesteps[:, None].float() * frequencies(dim // 2, max_period, timesteps.device)[None]
     return torch.cat([args.cos(), args.sin()], dim=-1)
 
 

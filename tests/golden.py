@@ -8,10 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from glide_core.config import PUBLISHED
 from glide_core.model import Text2Im
+
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
+DEVICES = ["cpu", pytest.param("cuda", marks=NO_GPU)]
 
 
 class Golden:
@@ -47,12 +51,12 @@ class Golden:
             a = 1 + 0.1 * a if name.endswith("weight") else 0.1 * a
         return torch.from_numpy(a).float()
 
-    def model(self, config, dtype=torch.float32):
+    def model(self, config, dtype=torch.float32, device="cpu"):
         with torch.device("meta"):
             model = Text2Im(config, dtype=dtype)
         weights = {name: self.weight(name, p.shape).to(dtype) for name, p in model.state_dict().items()}
         model.load_state_dict(weights, assign=True)
-        return model.eval()
+        return model.eval().to(device)
 
     def small_config(self, kind):
         small = {k: v for k, v in self.meta["small"].items() if k != "everything_else"}

@@ -6,7 +6,7 @@ import torch
 
 from glide_core.config import PUBLISHED
 from glide_core.model import Text2Im
-from golden import Golden
+from golden import DEVICES, Golden
 
 golden = Golden()
 KINDS = list(PUBLISHED)
@@ -14,7 +14,7 @@ KINDS = list(PUBLISHED)
 
 def close(actual, expected, tolerance=1e-4):
     """Within a part of the largest golden value."""
-    worst = np.abs(actual.detach().numpy() - expected).max() / np.abs(expected).max()
+    worst = np.abs(actual.cpu().detach().numpy() - expected).max() / np.abs(expected).max()
     assert worst < tolerance, f"differs by {worst:.2e} of the largest value"
 
 
@@ -26,20 +26,23 @@ def test_names_and_shapes_are_the_published_ones(kind):
     assert shapes == golden.json("checkpoint_manifests.json")[kind]
 
 
-def forward(config, prompts, timesteps):
-    model = golden.model(config)
+def forward(config, prompts, timesteps, device="cpu"):
+    model = golden.model(config, device=device)
     batch, size = len(prompts), config.image_size
     tokens, mask = golden.tokens(prompts, config.text_ctx)
     x = golden.draw("x", (batch, 3, size, size))
+    conditions = {name: value.to(device) for name, value in golden.conditions(config, batch).items()}
+    x, timesteps, tokens, mask = (part.to(device) for part in (x, torch.tensor(timesteps), tokens, mask))
     with torch.no_grad():
-        out = model(x, torch.tensor(timesteps), tokens, mask, **golden.conditions(config, batch))
-        return out, *model.text(tokens, mask)
+        return model(x, timesteps, tokens, mask, **conditions), *model.text(tokens, mask)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_small_models(kind):
-    config = golden.small_config(kind)
-    out, xf_out, xf_proj = forward(config, golden.meta["prompts"]["unet_small"], golden.meta["unet_small_timesteps"])
+def test_small_models(kind, device, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    config, prompts = golden.small_config(kind), golden.meta["prompts"]["unet_small"]
+    out, xf_out, xf_proj = forward(config, prompts, golden.meta["unet_small_timesteps"], device)
     expected = golden.npz("unet_small.npz")
     stride = config.image_size // 32
     close(out[..., ::stride, ::stride], expected[kind])

@@ -8,7 +8,7 @@ from glide_core.guidance import Denoiser, Encoded
 from glide_core.model import quantize
 from glide_core.samplers import sample_ddim, sample_ddpm
 from glide_core.schedule import NoiseSchedule, respace
-from golden import Golden
+from golden import DEVICES, Golden
 
 golden = Golden()
 SCHEDULES = golden.json("schedules.json")
@@ -32,21 +32,21 @@ def test_respacing(respacing):
 class GoldenNoise:
     """x_T is drawn as `<name>:0`, the noise of the k-th step as `<name>:k`."""
 
-    def __init__(self, name, shape, dtype):
-        self.name, self.shape, self.dtype, self.step = name, shape, dtype, 0
+    def __init__(self, name, shape, dtype, device="cpu"):
+        self.name, self.shape, self.dtype, self.device, self.step = name, shape, dtype, device, 0
 
     def __call__(self, x=None):
         noise = golden.draw(f"{self.name}:{self.step}", self.shape)[:1]
         self.step += 1
-        return noise.to(self.dtype)
+        return noise.to(self.device, self.dtype)
 
 
 def run(kind, noise, respacing, sampler, guidance_scale, conditions=None, temperature=1.0, **options):
-    model = golden.model(golden.small_config(kind), noise.dtype)
-    conditions = {name: value.to(noise.dtype) for name, value in (conditions or {}).items()}
+    model = golden.model(golden.small_config(kind), noise.dtype, noise.device)
+    conditions = {name: value.to(noise.device, noise.dtype) for name, value in (conditions or {}).items()}
     schedule = NoiseSchedule(model.config.noise_schedule)
     with torch.no_grad():
-        texts = model.text(*golden.tokens(golden.meta["prompts"]["trajectories"]))
+        texts = model.text(*(part.to(noise.device) for part in golden.tokens(golden.meta["prompts"]["trajectories"])))
     cond, uncond = (Encoded(*(part[i : i + 1] for part in texts)) for i in (0, 1))
     denoiser = Denoiser(model, schedule, cond, uncond, guidance_scale, conditions=conditions)
     if sampler is sample_ddpm:
@@ -58,12 +58,13 @@ def run(kind, noise, respacing, sampler, guidance_scale, conditions=None, temper
 
 
 def close(x, expected):
-    worst = np.abs(x.numpy() - expected).max()
+    worst = np.abs(x.cpu().numpy() - expected).max()
     assert worst < TOLERANCE, f"differs by {worst:.2e}"
 
 
 # At timestep 999 x_start is 20291 times the difference of two nearly equal numbers: float32 rounding, which differs
 # from CPU to CPU, moves single pixels of base_ddpm8 by 7e-3. In float64 the runs agree to 4e-5 on any CPU.
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(
     "name, respacing, sampler, options",
     [
@@ -72,27 +73,30 @@ def close(x, expected):
         ("base_ddim8_eta1", "ddim8", sample_ddim, {"eta": 1.0}),
     ],
 )
-def test_base_runs(name, respacing, sampler, options):
-    noise = GoldenNoise(name, (2, 3, 64, 64), torch.float64)
+def test_base_runs(name, respacing, sampler, options, device):
+    noise = GoldenNoise(name, (2, 3, 64, 64), torch.float64, device)
     x = run("base", noise, respacing, sampler, golden.meta["guidance_scale"][name], **options)
     close(x, golden.npz("trajectories_small.npz")[name])
 
 
-def test_inpainting_run_pins_the_known_region():
+@pytest.mark.parametrize("device", DEVICES)
+def test_inpainting_run_pins_the_known_region(device):
     name = "inpaint_ddpm8"
     top, bottom, left, right = golden.meta["inpaint_hole_rows_cols"]
     mask = torch.ones(1, 1, 64, 64)
     mask[..., top:bottom, left:right] = 0
     image = golden.draw("image", (2, 3, 64, 64)).tanh()[:1]
-    noise = GoldenNoise(name, (2, 3, 64, 64), torch.float64)
+    noise = GoldenNoise(name, (2, 3, 64, 64), torch.float64, device)
     conditions = {"inpaint_image": image, "inpaint_mask": mask}
     x = run("base-inpaint", noise, "8", sample_ddpm, golden.meta["guidance_scale"][name], conditions)
     close(x, golden.npz("trajectories_small.npz")[name])
 
 
-def test_upsampler_run():
+@pytest.mark.parametrize("device", DEVICES)
+def test_upsampler_run(device, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     temperature = golden.meta["upsample_temp"]
-    noise = GoldenNoise("upsample_fast27", (2, 3, 256, 256), torch.float32)
+    noise = GoldenNoise("upsample_fast27", (2, 3, 256, 256), torch.float32, device)
     low_res = quantize(golden.draw("low_res", (2, 3, 64, 64)).tanh()[:1])
     x = run("upsample", noise, "fast27", sample_ddim, 1.0, {"low_res": low_res}, temperature)
     close(x[..., ::4, ::4], golden.npz("trajectories_small.npz")[f"upsample_fast27_temp{temperature}"])

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..device import DTYPES, pick_device, pick_dtype
+from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
 from ..pictures import write_sheet
 from ..pipeline import Sampling, Stage, generate, inpaint, to_uint8, upsample
 from ..train.scenes import SIDE, Scene, held_out_scenes, prompt, render
@@ -53,6 +53,7 @@ class Bench:
         self.args = args
         self.device = pick_device(args.device)
         self.dtype = DTYPES[pick_dtype(args.dtype, self.device)]
+        exact_fp32()
         self.upsampling = Sampling(args.upsample_steps, args.upsample_sampler, guidance_scale=1.0)
 
     def load(self, source: str) -> Stage:

@@ -28,6 +28,7 @@ STAGES = {
         f"--init {{init}} {SCENES} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 --steps 1000 4000 --batch 16 "
         "--decay 0.15",
         f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 4000 --batch 32 --decay 0.7",
+        f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 3600 --batch 64 --decay 0.8 --seed 1",
     ],
     "tiny-upsample": [
         "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "

@@ -26,6 +26,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 HOSTS = Path("~/.cache/glide-hosts").expanduser()
 PACK = "glide-nodes"
 START_SECONDS = float(os.environ.get("GLIDE_START_SECONDS", 180))  # more where others use the machine
+ARGS = os.environ.get("COMFYUI_ARGS", "--cpu").split()  # COMFYUI_ARGS="" tests on the GPU
 RUN_SECONDS = float(os.environ.get("GLIDE_RUN_SECONDS", 300))
 
 
@@ -102,7 +103,7 @@ class Host:
         (self.base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(settings))
 
     def _start(self):
-        command = [python_of(self.checkout), "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
+        command = [python_of(self.checkout), "main.py", *ARGS, "--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--disable-auto-launch", "--preview-method", "auto"]
         # Its default lies in the checkout, where two servers would share it.
         command += ["--database-url", f"sqlite:///{self.base}/user/comfyui.db"]

@@ -15,7 +15,8 @@ def run(checkout, python, folder, *checks):
     """{check: its answer}, from one process."""
     here = Path(__file__).resolve()
     command = [python, str(here), str(here.parents[2]), str(folder), *checks]
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
+    path = os.pathsep.join([str(checkout), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=900)
     if done.returncode:
         raise RuntimeError(done.stderr[-4000:])
@@ -54,7 +55,7 @@ class Bench:
 
 
 def far(one, other):
-    return float((one - other).detach().abs().max())
+    return float((one.cpu() - other.cpu()).detach().abs().max())
 
 
 def precision(folder):
@@ -209,7 +210,7 @@ def schedules(folder):
 
 if __name__ == "__main__":
     project, scratch, *checks = sys.argv[1:]
-    sys.argv = [sys.argv[0], "--cpu"]
+    sys.argv = [sys.argv[0], *os.environ.get("COMFYUI_ARGS", "--cpu").split()]
     sys.path.remove(str(Path(__file__).resolve().parent))  # its modules are the tests' own
     import comfy.options
 
