@@ -1,6 +1,6 @@
 """How to make the embedded tiny models: ``python -m glide_core.train.recipes NAME FOLDER`` makes one like the shipped.
 
-The shipped ones came from these stages, but for tiny-base-inpaint: ``assets/tiny/README.md`` tells how.
+The shipped ones came from these stages: ``assets/tiny/README.md`` has the times.
 
 The same commands run on a CPU and on a GPU. A recipe that was stopped goes on where it was when it is started again.
 """
