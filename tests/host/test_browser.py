@@ -32,6 +32,13 @@ TITLE = """(type) => {
 }"""
 
 
+@pytest.fixture(scope="session")
+def photos(host):
+    """The examples' photos in the input folder, where `make comfyui` puts them."""
+    for photo in (PROJECT / "example_workflows" / "photos").glob("*.png"):
+        host.upload_image(photo, photo.name)
+
+
 @pytest.fixture
 def stop(browser, host):
     """stop(name) keeps a screenshot."""
@@ -64,7 +71,7 @@ def seen(page, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS])
-def test_a_visit(browser, stop, name):
+def test_a_visit(photos, browser, stop, name):
     page = browser.page
     page.evaluate(LISTEN, KINDS)
     open_template(page, name, stop)
