@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -77,14 +77,14 @@ def alternate(calls: dict[str, Callable], repeats: int, clock: Callable[[], floa
     return {name: statistics.median(values[1:]) for name, values in times.items()}
 
 
-def reference_call(reference, model: Text2Im, batch: dict[str, Tensor], fp16: bool) -> Callable[[], Tensor]:
-    """One forward of the reference with the model's weights, in fp32, or in fp16 where it is asked for."""
+def reference_like(reference, model: Text2Im, fp16: bool) -> nn.Module:
+    """The reference's model with the weights of ours, in fp32, or in fp16 where it is asked for."""
     with torch.device("meta"):
         theirs = reference_model(reference, model.config, fp16)
     theirs.load_state_dict({name: weight.float() for name, weight in model.state_dict().items()}, assign=True)
     if fp16:
         theirs.convert_to_fp16()
-    return lambda: theirs(**batch)
+    return theirs
 
 
 def measure(kind: str, dtype: str, reference, options: argparse.Namespace) -> str:
@@ -94,7 +94,8 @@ def measure(kind: str, dtype: str, reference, options: argparse.Namespace) -> st
     batch = inputs(model.config)
     calls = {}
     if reference is not None:
-        calls["reference"] = reference_call(reference, model, batch, dtype == "fp16")
+        theirs = reference_like(reference, model, dtype == "fp16")
+        calls["reference"] = lambda: theirs(**batch)
     model.unet.to(memory_format=torch.channels_last)
     calls["ours"], calls["text"] = ours(model, batch)
     ms = alternate(calls, options.repeats, time.process_time if options.cpu_time else time.perf_counter)

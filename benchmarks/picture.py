@@ -21,11 +21,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.forward import DEVICE, random_weights  # noqa: E402
-from benchmarks.reference import load_reference, reference_model  # noqa: E402
+from benchmarks.forward import DEVICE, random_weights, reference_like  # noqa: E402
+from benchmarks.reference import load_reference  # noqa: E402
 from glide_core.config import PUBLISHED  # noqa: E402
 from glide_core.device import DTYPES, exact_fp32  # noqa: E402
-from glide_core.model import Text2Im  # noqa: E402
+from glide_core.model import Text2Im, quantize  # noqa: E402
 from glide_core.pipeline import Sampling, Stage, generate, upsample  # noqa: E402
 
 GUIDANCE, TEMPERATURE, KINDS = 3.0, 0.997, ("base", "upsample")
@@ -51,12 +51,7 @@ def ours(models: dict[str, Text2Im], batch: int) -> Callable[[str, str], Tensor]
 
 
 def theirs(reference, models: dict[str, Text2Im], batch: int, fp16: bool) -> Callable[[str, str], Tensor]:
-    base, upsampler = (reference_model(reference, models[kind].config, fp16) for kind in KINDS)
-    for model, kind in ((base, "base"), (upsampler, "upsample")):
-        model.load_state_dict({name: weight.float() for name, weight in models[kind].state_dict().items()})
-        if fp16:
-            model.convert_to_fp16()
-        model.to(DEVICE)
+    base, upsampler = (reference_like(reference, models[kind], fp16) for kind in KINDS)
 
     def guided(x, timesteps, **kwargs):
         half = x[: len(x) // 2]
@@ -74,10 +69,9 @@ def theirs(reference, models: dict[str, Text2Im], batch: int, fp16: bool) -> Cal
         text = dict(zip(("tokens", "mask"), (part.to(DEVICE) for part in tokens(2 * batch))))
         small = loop("base", steps)(guided, (2 * batch, 3, 64, 64), device=DEVICE, model_kwargs=text)[:batch]
         text = {name: part[:batch] for name, part in text.items()}
-        low_res = ((small + 1) * 127.5).round() / 127.5 - 1
         noise = TEMPERATURE * torch.randn(batch, 3, 256, 256, device=DEVICE)
         return loop("upsample", upsample_steps)(
-            upsampler, noise.shape, noise=noise, device=DEVICE, model_kwargs={"low_res": low_res, **text}
+            upsampler, noise.shape, noise=noise, device=DEVICE, model_kwargs={"low_res": quantize(small), **text}
         )
 
     return picture
@@ -105,12 +99,16 @@ def main() -> None:
     for dtype in options.dtype.split(","):
         torch.manual_seed(0)
         models = {k: random_weights(Text2Im(PUBLISHED[k], device=DEVICE, dtype=DTYPES[dtype])).eval() for k in KINDS}
-        own = seconds(ours(models, options.batch), options.steps)
+        pictures = {}
+        if reference is not None:  # first: ours makes the weights channels_last
+            pictures["reference"] = theirs(reference, models, options.batch, dtype == "fp16")
+        pictures["ours"] = ours(models, options.batch)
+        took = {name: seconds(picture, options.steps) for name, picture in pictures.items()}
         if reference is None:
-            print(f"| {dtype} | {own:.2f} | - | - |", flush=True)
-            continue
-        other = seconds(theirs(reference, models, options.batch, dtype == "fp16"), options.steps)
-        print(f"| {dtype} | {own:.2f} | {other:.2f} | {own / other:.3f} |", flush=True)
+            print(f"| {dtype} | {took['ours']:.2f} | - | - |", flush=True)
+        else:
+            ratio = took["ours"] / took["reference"]
+            print(f"| {dtype} | {took['ours']:.2f} | {took['reference']:.2f} | {ratio:.3f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None
 @lru_cache
 def frequencies(count: int, max_period: float, device: torch.device) -> Tensor:
     """[count], falling from 1 to almost 1 / max_period. The CPU's, because exponentials round otherwise on a GPU; kept,
-    because a copy to a GPU would make every forward wait for the one before."""
+    because a copy from the CPU cannot be recorded (``replay``)."""
     return torch.exp(-math.log(max_period) * torch.arange(count, dtype=torch.float32) / count).to(device)
 
 

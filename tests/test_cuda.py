@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from glide_core import cli
+from glide_core.device import pick_device, pick_dtype
 from glide_core.replay import Replay
 from golden import NO_GPU, Golden
 
@@ -19,9 +20,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def drawn(device, dtype, *options):
+def drawn(device, dtype):
     out = f"{device}-{dtype}.png"
-    cli.main(["generate", PROMPT, "-o", out, "--device", device, "--dtype", dtype, "--seed", "3", *QUICK, *options])
+    cli.main(["generate", PROMPT, "-o", out, "--device", device, "--dtype", dtype, "--seed", "3", *QUICK])
     return np.asarray(Image.open(out)).astype(int)
 
 
@@ -81,7 +82,5 @@ def test_training_lowers_the_loss_and_goes_on(precision):
 
 
 def test_a_cuda_device_is_what_auto_takes():
-    from glide_core.device import pick_device, pick_dtype
-
     assert pick_device("auto").type == "cuda"
     assert pick_dtype("auto", torch.device("cuda")) == "fp16"

@@ -26,8 +26,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 HOSTS = Path("~/.cache/glide-hosts").expanduser()
 PACK = "glide-nodes"
 START_SECONDS = float(os.environ.get("GLIDE_START_SECONDS", 180))  # more where others use the machine
-ARGS = os.environ.get("COMFYUI_ARGS", "--cpu").split()  # COMFYUI_ARGS="" tests on the GPU
 RUN_SECONDS = float(os.environ.get("GLIDE_RUN_SECONDS", 300))
+ARGS = os.environ.get("COMFYUI_ARGS", "--cpu").split()  # COMFYUI_ARGS="" tests on the GPU
 
 
 def find_checkouts():

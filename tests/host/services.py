@@ -15,8 +15,7 @@ def run(checkout, python, folder, *checks):
     """{check: its answer}, from one process."""
     here = Path(__file__).resolve()
     command = [python, str(here), str(here.parents[2]), str(folder), *checks]
-    path = os.pathsep.join([str(checkout), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]).rstrip(os.pathsep)
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=900)
     if done.returncode:
         raise RuntimeError(done.stderr[-4000:])
