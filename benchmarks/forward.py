@@ -23,9 +23,9 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.reference import load_reference, reference_model  # noqa: E402
-from glide_core.config import PUBLISHED, ModelConfig  # noqa: E402
 from glide_core.device import DTYPES  # noqa: E402
-from glide_core.model import Text2Im, unet_input  # noqa: E402
+from glide_core.models.config import PUBLISHED, ModelConfig  # noqa: E402
+from glide_core.models.text2im import Text2Im, unet_input  # noqa: E402
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -26,13 +26,13 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from glide_core.bench.judge import look  # noqa: E402
-from glide_core.editing import Editor  # noqa: E402
-from glide_core.inpainting import RESAMPLE  # noqa: E402
-from glide_core.pictures import write_sheet  # noqa: E402
+from glide_core.diffusion.inpainting import RESAMPLE  # noqa: E402
+from glide_core.editing.photo import Editor  # noqa: E402
+from glide_core.editing.regions import Region, around, stitch  # noqa: E402
+from glide_core.images import write_sheet  # noqa: E402
 from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402
-from glide_core.regions import Region, around, stitch  # noqa: E402
-from glide_core.train.scenes import COLOURS, SHAPES, SIDE, Object, Scene, held_out_scenes, prompt, render  # noqa: E402
+from glide_core.tiny.judge import look  # noqa: E402
+from glide_core.tiny.scenes import COLOURS, SHAPES, SIDE, Object, Scene, held_out_scenes, prompt, render  # noqa: E402
 
 CONTEXTS = {"visible": 0.0, "hidden": 1.0}
 MARGIN = 6  # pixels of background around the object that is cut out
@@ -45,8 +45,12 @@ def parse() -> argparse.Namespace:
     add("--context", default="visible,hidden", help="visible, hidden or parts of the steps (default: %(default)s)")
     add("--resample", type=int, default=RESAMPLE, help="where hidden, as of `glide inpaint` (default: %(default)s)")
     add("--photo", action="store_true", help="the scenes as a camera sees them")
-    add("--crop", type=float, metavar="FACTOR", help="paint in a square so many times the hole; 2 is what `glide "
-        "inpaint` does (default: in the whole picture)")
+    add(
+        "--crop",
+        type=float,
+        metavar="FACTOR",
+        help="paint in a square so many times the hole; 2 is what `glide inpaint` does (default: in the whole picture)",
+    )
     add("--base", default="tiny-base-inpaint")
     add("--upsampler", default="tiny-upsample-inpaint")
     add("--steps", default="30")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from torch import nn
 
-from glide_core.config import ModelConfig
+from glide_core.models.config import ModelConfig
 
 
 def load_reference():

@@ -2,7 +2,7 @@
 
     python benchmarks/stock_samplers.py --host ~/.cache/glide-hosts/ComfyUI-0.29.0 --prompts 20
 
-Each picture is judged by `glide_core.bench.judge`. Ends with 1 if one of the samplers is more than 5 points worse.
+Each picture is judged by `glide_core.tiny.judge`. Ends with 1 if one of the samplers is more than 5 points worse.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "host")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
 
-from glide_core.bench.judge import judge, look  # noqa: E402
-from glide_core.train.scenes import held_out_scenes, prompt  # noqa: E402
+from glide_core.tiny.judge import judge, look  # noqa: E402
+from glide_core.tiny.scenes import held_out_scenes, prompt  # noqa: E402
 from graphs import BASE, UPSAMPLE, Graph  # noqa: E402
 from hosts import Host, find_checkouts  # noqa: E402
 

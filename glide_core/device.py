@@ -8,7 +8,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
-    """"auto" is the GPU if there is one, else the CPU. Raises ValueError: there is no such device here."""
+    """ "auto" is the GPU if there is one, else the CPU. Raises ValueError: there is no such device here."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoints
-from .guidance import Denoiser, Encoded
-from .inpainting import RESAMPLE, InpaintDenoiser, Inpainting, fit_mask, resampling
-from .model import Text2Im, quantize
-from .samplers import SAMPLERS, StepNoise, seeded_noise
-from .schedule import NoiseSchedule
-from .tokenizer import Tokenizer
+from .diffusion.guidance import Denoiser, Encoded
+from .diffusion.inpainting import RESAMPLE, InpaintDenoiser, Inpainting, fit_mask, resampling
+from .diffusion.samplers import SAMPLERS, StepNoise, seeded_noise
+from .diffusion.schedule import NoiseSchedule
+from .files import checkpoints
+from .models.text2im import Text2Im, quantize
+from .models.tokenizer import Tokenizer
 
 Callback = Callable[[int, int, Tensor], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from ..glide_core import blending
-from ..glide_core.schedule import NoiseSchedule
+from ..glide_core.diffusion.schedule import NoiseSchedule
+from ..glide_core.editing import blending
 
 
 @contextmanager

@@ -3,8 +3,8 @@
 import torch
 from comfy_api.latest import io, ui
 
-from ..glide_core import regions
-from ..glide_core.inpainting import RESAMPLE, fit_mask
+from ..glide_core.diffusion.inpainting import RESAMPLE, fit_mask
+from ..glide_core.editing import regions
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error
 from .host import feedback, sampling
@@ -84,9 +84,22 @@ class GlideInpaint(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, positive, image, mask, seed, steps, sampler, guidance_scale, eta, context, visible_from, denoise,
-        negative=None, resample=RESAMPLE,
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        model,
+        positive,
+        image,
+        mask,
+        seed,
+        steps,
+        sampler,
+        guidance_scale,
+        eta,
+        context,
+        visible_from,
+        denoise,
+        negative=None,
+        resample=RESAMPLE,
+    ) -> io.NodeOutput:
         with named("GlideInpaint"):
             sampling.require(model, "base-inpaint")
             mask = regions.fit(image, mask)
@@ -96,9 +109,17 @@ class GlideInpaint(io.ComfyNode):
             options = Sampling(steps, sampler, guidance_scale, eta)
             hidden = {"visible": 0.0, "hidden": 1.0, "hidden first": visible_from}[context]
             latent = inpaint(
-                model, positive, negative, sampling.from_image(small), fit_mask(mask[:, None], small.shape[1:3]),
-                options, seed, denoise, hidden, resample,
-            )  # fmt: skip
+                model,
+                positive,
+                negative,
+                sampling.from_image(small),
+                fit_mask(mask[:, None], small.shape[1:3]),
+                options,
+                seed,
+                denoise,
+                hidden,
+                resample,
+            )
         return io.NodeOutput(latent, sampling.to_image(latent["samples"]))
 
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from comfy_api.latest import io, ui
 
-from ..glide_core import regions
-from ..glide_core.blending import BLENDS
+from ..glide_core.editing import regions
+from ..glide_core.editing.blending import BLENDS
 from .checks import blend_error, named
 from .host import feedback
 from .schema import schema
@@ -85,9 +85,7 @@ class GlideCrop(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, image, mask, context_factor, size, squares, grow, resampling, square_side
-    ) -> io.NodeOutput:
+    def execute(cls, image, mask, context_factor, size, squares, grow, resampling, square_side) -> io.NodeOutput:
         with named("GlideCrop"):
             mask = regions.grow(regions.fit(image, mask), grow)
             found = _next(mask, square_side) if squares == NEXT else []

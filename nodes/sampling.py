@@ -2,8 +2,8 @@
 
 from comfy_api.latest import io
 
+from ..glide_core.diffusion.samplers import SAMPLERS
 from ..glide_core.pipeline import Sampling
-from ..glide_core.samplers import SAMPLERS
 from .checks import named, steps_error
 from .host import sampling
 from .schema import schema
@@ -155,9 +155,19 @@ class GlideSampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, positive, latent, seed, steps, sampler, guidance_scale, eta, dynamic_threshold, denoise,
+        cls,
+        model,
+        positive,
+        latent,
+        seed,
+        steps,
+        sampler,
+        guidance_scale,
+        eta,
+        dynamic_threshold,
+        denoise,
         negative=None,
-    ) -> io.NodeOutput:  # fmt: skip
+    ) -> io.NodeOutput:
         with named("GlideSampler"):
             sampling.require(model, "base")
             options = Sampling(steps, sampler, guidance_scale, eta, dynamic_threshold or None)

@@ -5,8 +5,8 @@ import dataclasses
 import torch
 from comfy_api.latest import io
 
-from ..glide_core import regions
-from ..glide_core.inpainting import fit_mask
+from ..glide_core.diffusion.inpainting import fit_mask
+from ..glide_core.editing import regions
 from ..glide_core.pipeline import UPSAMPLING
 from .checks import named, steps_error
 from .host import conditioning, sampling
@@ -73,9 +73,22 @@ class GlideUpsampler(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model, clip, positive, seed, steps, sampler, guidance_scale, eta, upsample_temp,
-        latent=None, image=None, negative=None, original=None, mask=None,
-    ) -> io.NodeOutput:  # fmt: skip
+        cls,
+        model,
+        clip,
+        positive,
+        seed,
+        steps,
+        sampler,
+        guidance_scale,
+        eta,
+        upsample_temp,
+        latent=None,
+        image=None,
+        negative=None,
+        original=None,
+        mask=None,
+    ) -> io.NodeOutput:
         with named("GlideUpsampler"):
             if (original is None) != (mask is None):
                 raise ValueError("original and mask belong together: connect both, or none to enlarge a whole picture")

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from ..pictures import converted
-from . import scenes
-from .scenes import Scene, caption, render, sample_scene
+from ..images import converted
+from ..tiny import scenes
+from ..tiny.scenes import Scene, caption, render, sample_scene
 
 CHUNK = 250
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import ModelConfig
-from ..tokenizer import Tokenizer
+from ..models.config import ModelConfig
+from ..models.tokenizer import Tokenizer
+from ..tiny.layout_lesson import SCALE, targets
 from .data import Data, Scenes
-from .layout import SCALE, targets
 from .loss import prepare
 from .options import Options
 
@@ -36,9 +36,7 @@ class Feed:
     ``accumulate=2`` sees.
     """
 
-    def __init__(
-        self, data: Data, tokenizer: Tokenizer, config: ModelConfig, options: Options, process=0, processes=1
-    ):
+    def __init__(self, data: Data, tokenizer: Tokenizer, config: ModelConfig, options: Options, process=0, processes=1):
         if options.layout and not isinstance(data, Scenes):
             raise ValueError("layout: only drawn scenes (data.Scenes) know what lies where; set it to 0")
         self.data, self.tokenizer, self.config, self.options = data, tokenizer, config, options

@@ -19,16 +19,16 @@ from torch.nn.utils import parametrize
 from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
-from .. import checkpoints
 from ..device import DTYPES
-from ..model import Text2Im
-from ..schedule import NoiseSchedule
-from ..tokenizer import Tokenizer
-from ..unet import AttentionBlock, ResBlock
+from ..diffusion.schedule import NoiseSchedule
+from ..files import checkpoints
+from ..models.text2im import Text2Im
+from ..models.tokenizer import Tokenizer
+from ..models.unet import AttentionBlock, ResBlock
+from ..tiny.layout_lesson import Layout, pixel_weights
 from . import lora
 from .data import Data, warn
 from .feed import Feed, Piece
-from .layout import Layout, pixel_weights
 from .log import Log
 from .loss import DiffusionLoss
 from .optim import Optimizer, trained
@@ -166,8 +166,13 @@ class Trainer:
         with nullcontext() if last else self.accelerator.no_sync(self.parallel):
             with self._autocast():
                 loss = self.loss(
-                    self.parallel, piece.images.to(to), piece.tokens.to(to), piece.mask.to(to), piece.generator,
-                    extra=extra, **conditions,
+                    self.parallel,
+                    piece.images.to(to),
+                    piece.tokens.to(to),
+                    piece.mask.to(to),
+                    piece.generator,
+                    extra=extra,
+                    **conditions,
                 )
                 learned = loss
                 if self.layout:
@@ -226,16 +231,19 @@ class Trainer:
         if not self.accelerator.is_main_process:
             return
         self.out.mkdir(parents=True, exist_ok=True)
-        _write_state(self.state_path, {
-            "model": {name: p.detach() for name, p in trained(self.model).items()},
-            "ema": {name: p.detach() for name, p in trained(self.ema.module).items()},
-            "ema_count": self.ema.n_averaged,
-            "optimizer": self.optimizer.state_dict(),
-            "config": self.model.config.to_json(),
-            "step": self.step,
-            "positions": positions,
-            "layout": self.layout.state_dict() if self.layout else None,
-        })
+        _write_state(
+            self.state_path,
+            {
+                "model": {name: p.detach() for name, p in trained(self.model).items()},
+                "ema": {name: p.detach() for name, p in trained(self.ema.module).items()},
+                "ema_count": self.ema.n_averaged,
+                "optimizer": self.optimizer.state_dict(),
+                "config": self.model.config.to_json(),
+                "step": self.step,
+                "positions": positions,
+                "layout": self.layout.state_dict() if self.layout else None,
+            },
+        )
         config, average = self.model.config, self.ema.module
         path = self.out / f"{config.kind}.safetensors"
         checkpoints.save(lora.merged(average), config, path, dtype=torch.float16, step=self.step)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .. import checkpoints
-from ..model import Text2Im
+from ..files import checkpoints
+from ..models.text2im import Text2Im
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..config import ModelConfig
-from ..model import Text2Im, quantize
-from ..schedule import NUM_TIMESTEPS, NoiseSchedule
+from ..diffusion.schedule import NUM_TIMESTEPS, NoiseSchedule
+from ..models.config import ModelConfig
+from ..models.text2im import Text2Im, quantize
 from .masks import random_masks
 
 MAX_SNR = 5.0  # Min-SNR (Hang 2023): clean pictures teach little, so their weight ends here

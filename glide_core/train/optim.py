@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..model import Text2Im
+from ..models.text2im import Text2Im
 
 NOT_HIDDEN = re.compile(r"^input_blocks\.0\.|^out\.|embedding")
 MAX_NORM = 1.0

@@ -6,9 +6,9 @@ from functools import partial
 
 from torch.utils.checkpoint import checkpoint
 
-from ..model import Text2Im
-from ..text import ResidualAttentionBlock
-from ..unet import Block
+from ..models.text import ResidualAttentionBlock
+from ..models.text2im import Text2Im
+from ..models.unet import Block
 
 
 def recompute_blocks(model: Text2Im) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..model import Text2Im
-from ..pictures import write_sheet
+from ..images import write_sheet
+from ..models.text2im import Text2Im
+from ..models.tokenizer import Tokenizer
 from ..pipeline import UPSAMPLING, Sampling, Stage, to_uint8
-from ..tokenizer import Tokenizer
 from .data import Data
 from .loss import prepare
 

@@ -2,7 +2,7 @@
 
 from comfy.ldm.modules.attention import optimized_attention
 
-from ...glide_core.unet import sdpa
+from ...glide_core.models.unet import sdpa
 
 
 def attention(q, k, v, heads, **kwargs):

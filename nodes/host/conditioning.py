@@ -12,14 +12,17 @@ import hashlib
 import torch
 from torch import Tensor
 
-from ...glide_core.config import ModelConfig
+from ...glide_core.models.config import ModelConfig
 
 ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED, LOW_RES = (
-    "glide_encoder", "glide_tokens", "glide_vocab_size", "glide_uncond", "glide_encoded", "glide_low_res"
-)  # fmt: skip
-WHERE_AND_WHEN = {
-    "area", "mask", "strength", "mask_strength", "set_area_to_bounds", "start_percent", "end_percent"
-}  # fmt: skip
+    "glide_encoder",
+    "glide_tokens",
+    "glide_vocab_size",
+    "glide_uncond",
+    "glide_encoded",
+    "glide_low_res",
+)
+WHERE_AND_WHEN = {"area", "mask", "strength", "mask_strength", "set_area_to_bounds", "start_percent", "end_percent"}
 
 
 def tag(text_state_dict: dict[str, Tensor]) -> str:

@@ -8,8 +8,8 @@ import comfy.sd
 import folder_paths
 import torch
 
-from ...glide_core import checkpoints
-from ...glide_core.model import split_state_dict
+from ...glide_core.files import checkpoints
+from ...glide_core.models.text2im import split_state_dict
 from . import conditioning, model, text
 
 FOLDER = "glide"

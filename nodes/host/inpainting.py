@@ -7,16 +7,24 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...glide_core.inpainting import RESAMPLE, resampling, visible_from
+from ...glide_core.diffusion.inpainting import RESAMPLE, resampling, visible_from
+from ...glide_core.diffusion.schedule import NUM_TIMESTEPS
 from ...glide_core.pipeline import Sampling
-from ...glide_core.schedule import NUM_TIMESTEPS
 from . import conditioning, sampling
 
 
 def inpaint(
-    model, positive, negative, image: Tensor, mask: Tensor, options: Sampling, seed: int, denoise=1.0, context_from=0.0,
+    model,
+    positive,
+    negative,
+    image: Tensor,
+    mask: Tensor,
+    options: Sampling,
+    seed: int,
+    denoise=1.0,
+    context_from=0.0,
     resample=RESAMPLE,
-) -> dict:  # fmt: skip
+) -> dict:
     """Repaint a part of pictures -> LATENT.
 
     Args:

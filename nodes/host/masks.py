@@ -1,10 +1,10 @@
-"""The noise mask of a LATENT as ``glide_core.inpainting`` means it."""
+"""The noise mask of a LATENT as ``glide_core.diffusion.inpainting`` means it."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from ...glide_core.inpainting import fit_mask, repainted
+from ...glide_core.diffusion.inpainting import fit_mask, repainted
 
 
 def fitted(latent: dict, size: tuple[int, int]) -> Tensor | None:

@@ -14,11 +14,11 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ...glide_core.config import ModelConfig
-from ...glide_core.model import quantize, unet_input
-from ...glide_core.schedule import NOISE_FROM, NoiseSchedule
-from ...glide_core.tiles import tiled
-from ...glide_core.unet import UNet
+from ...glide_core.diffusion.schedule import NOISE_FROM, NoiseSchedule
+from ...glide_core.diffusion.tiles import tiled
+from ...glide_core.models.config import ModelConfig
+from ...glide_core.models.text2im import quantize, unet_input
+from ...glide_core.models.unet import UNet
 from . import conditioning
 from .attention import attention
 from .steps import check_steps

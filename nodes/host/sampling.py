@@ -13,8 +13,8 @@ import latent_preview
 import torch
 from torch import Tensor
 
+from ...glide_core.diffusion.samplers import SAMPLERS, Variance, sample_ddpm, seeded_noise
 from ...glide_core.pipeline import Sampling
-from ...glide_core.samplers import SAMPLERS, Variance, sample_ddpm, seeded_noise
 from . import conditioning, masks
 from .model import VARIANCE, GlideModel
 from .threshold import DYNAMIC, Threshold, with_threshold

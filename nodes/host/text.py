@@ -8,9 +8,9 @@ import comfy.supported_models_base
 import torch
 from comfy.sd1_clip import escape_important, token_weights, unescape_important
 
-from ...glide_core.config import ModelConfig
-from ...glide_core.text import TextTransformer
-from ...glide_core.tokenizer import Encoded, Tokenizer
+from ...glide_core.models.config import ModelConfig
+from ...glide_core.models.text import TextTransformer
+from ...glide_core.models.tokenizer import Encoded, Tokenizer
 from . import conditioning
 from .attention import attention
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ...glide_core.guidance import clip, dynamic_threshold
+from ...glide_core.diffusion.guidance import clip, dynamic_threshold
 
 OFF, CLIP, DYNAMIC = "off", "clip", "dynamic"
 

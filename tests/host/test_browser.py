@@ -6,9 +6,9 @@ Screenshots of every stop are left in build/screenshots/<version>: look at them.
 import re
 
 import pytest
+from test_workflows import WORKFLOWS
 
 from hosts import PACK, PROJECT
-from test_workflows import WORKFLOWS
 
 KINDS = ("b_preview", "progress", "execution_success", "execution_interrupted", "execution_error")
 LISTEN = """(kinds) => {

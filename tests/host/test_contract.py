@@ -5,10 +5,22 @@ import pytest
 from hosts import PACK
 
 NODES = (
-    "GlideLoader", "GlideTextEncode", "EmptyGlideLatent", "GlideSampler", "GlideUpsampler", "GlideInpaintConditioning",
-    "GlideUpsampleConditioning", "GlideScheduler", "GlideSamplerSelect", "GlideNoise", "GlideThreshold",
-    "GlideInpaint", "GlideCrop", "GlideStitch", "GlideOutpaintPad",
-)  # fmt: skip
+    "GlideLoader",
+    "GlideTextEncode",
+    "EmptyGlideLatent",
+    "GlideSampler",
+    "GlideUpsampler",
+    "GlideInpaintConditioning",
+    "GlideUpsampleConditioning",
+    "GlideScheduler",
+    "GlideSamplerSelect",
+    "GlideNoise",
+    "GlideThreshold",
+    "GlideInpaint",
+    "GlideCrop",
+    "GlideStitch",
+    "GlideOutpaintPad",
+)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """GLIDE's steps, samplers, noise and thresholding through SamplerCustomAdvanced."""
 
-from graphs import UPSAMPLE, Graph, latents
 from test_text_to_image import failure
+
+from graphs import UPSAMPLE, Graph, latents
 
 SAMPLERS = {"ddpm": {}, "ddim": {"eta": 0.5}, "plms": {}, "dpmpp_2m": {}}
 
@@ -21,9 +22,14 @@ def custom(graph, model, positive, negative, latent, *, sampler="ddpm", eta=0.0,
 
 def glide_sampler(graph, model, positive, latent, **changes):
     options = {
-        "seed": 5, "steps": "5", "sampler": "ddpm", "guidance_scale": 3.0, "eta": 0.0, "dynamic_threshold": 0.0,
+        "seed": 5,
+        "steps": "5",
+        "sampler": "ddpm",
+        "guidance_scale": 3.0,
+        "eta": 0.0,
+        "dynamic_threshold": 0.0,
         "denoise": 1.0,
-    }  # fmt: skip
+    }
     links = {"model": model, "positive": positive, "latent": latent}
     return graph.node("GlideSampler", 2, **links, **options | changes)[0]
 

@@ -46,20 +46,32 @@ def stock_graph(checkpoint, image):
         "5": {
             "class_type": "InpaintModelConditioning",
             "inputs": {
-                "positive": ["2", 0], "negative": ["3", 0], "vae": ["1", 2], "pixels": ["4", 0], "mask": ["4", 1],
+                "positive": ["2", 0],
+                "negative": ["3", 0],
+                "vae": ["1", 2],
+                "pixels": ["4", 0],
+                "mask": ["4", 1],
                 "noise_mask": True,
             },
         },
         "6": {
             "class_type": "KSampler",
             "inputs": {
-                "model": ["1", 0], "positive": ["5", 0], "negative": ["5", 1], "latent_image": ["5", 2], "seed": 3,
-                "steps": 4, "cfg": 3.0, "sampler_name": "dpmpp_2m", "scheduler": "sgm_uniform", "denoise": 1.0,
+                "model": ["1", 0],
+                "positive": ["5", 0],
+                "negative": ["5", 1],
+                "latent_image": ["5", 2],
+                "seed": 3,
+                "steps": 4,
+                "cfg": 3.0,
+                "sampler_name": "dpmpp_2m",
+                "scheduler": "sgm_uniform",
+                "denoise": 1.0,
             },
         },
         "7": {"class_type": "VAEDecode", "inputs": {"samples": ["6", 0], "vae": ["1", 2]}},
         "8": {"class_type": "SaveImage", "inputs": {"images": ["7", 0], "filename_prefix": "inpaint"}},
-    }  # fmt: skip
+    }
 
 
 def pictures(host, nodes, node="8"):
@@ -79,22 +91,38 @@ def test_stock_nodes_inpaint(host, models):
     other["4"]["inputs"]["image"] = host.upload_image(with_hole(255 - photo, HOLE), "inverse.png")
     assert np.abs(pictures(host, other)[0] - picture)[HOLE].mean() > 1
 
+
 def photo_graph(models, image, **changes):
     """The whole edit of a photo with GLIDE's own nodes; changes: GlideCrop={"size": 64}, ..."""
     defaults = {
         "GlideCrop": {
-            "context_factor": 2.0, "size": 256, "squares": "whole mask", "grow": 0, "resampling": "area",
+            "context_factor": 2.0,
+            "size": 256,
+            "squares": "whole mask",
+            "grow": 0,
+            "resampling": "area",
             "square_side": 0,
         },
         "GlideInpaint": {
-            "seed": 7, "steps": "3", "sampler": "euler", "guidance_scale": 2.0, "eta": 0.0, "context": "visible",
-            "visible_from": 0.4, "denoise": 1.0,
+            "seed": 7,
+            "steps": "3",
+            "sampler": "euler",
+            "guidance_scale": 2.0,
+            "eta": 0.0,
+            "context": "visible",
+            "visible_from": 0.4,
+            "denoise": 1.0,
         },
         "GlideUpsampler": {
-            "seed": 7, "steps": "1", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "upsample_temp": 1.0
+            "seed": 7,
+            "steps": "1",
+            "sampler": "ddim",
+            "guidance_scale": 1.0,
+            "eta": 0.0,
+            "upsample_temp": 1.0,
         },
         "GlideStitch": {"blend": "hard", "feather": 8, "match_colours": False},
-    }  # fmt: skip
+    }
     graph = Graph()
 
     def ours(name, outputs, **links):
@@ -122,10 +150,13 @@ def number_of(graph, name):
 def saved(host, graph):
     """The pictures of each SaveImage by its prefix, and what the nodes said."""
     outputs = host.run(graph)
-    saves = {node["inputs"]["filename_prefix"]: number for number, node in graph.items()
-             if node["class_type"] == "SaveImage"}  # fmt: skip
-    images = {prefix: [host.image(entry).astype(int) for entry in outputs[number]["images"]]
-              for prefix, number in saves.items()}  # fmt: skip
+    saves = {
+        node["inputs"]["filename_prefix"]: number for number, node in graph.items() if node["class_type"] == "SaveImage"
+    }
+    images = {
+        prefix: [host.image(entry).astype(int) for entry in outputs[number]["images"]]
+        for prefix, number in saves.items()
+    }
     return images, [output["text"][0] for output in outputs.values() if "text" in output]
 
 
@@ -165,16 +196,36 @@ def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
     model, clip, _ = graph.load(models["base"])
     positive = graph.node("GlideTextEncode", clip=clip, text=PROMPT)
     _, painted = graph.node(
-        "GlideInpaint", 2, model=model, positive=positive, image=loaded, mask=mask, seed=7, steps="12", sampler="ddpm",
-        guidance_scale=2.0, eta=0.0, context="hidden first", visible_from=0.4, denoise=0.9, resample=2,
-    )  # fmt: skip
+        "GlideInpaint",
+        2,
+        model=model,
+        positive=positive,
+        image=loaded,
+        mask=mask,
+        seed=7,
+        steps="12",
+        sampler="ddpm",
+        guidance_scale=2.0,
+        eta=0.0,
+        context="hidden first",
+        visible_from=0.4,
+        denoise=0.9,
+        resample=2,
+    )
     graph.node("SaveImage", images=painted, filename_prefix="edit")
     picture = edited(host, graph)
     stage = Stage.load(host.base / "models" / "glide" / models["base"])
     pixels = torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1
     degree = 1 - torch.from_numpy(alpha)[None, None] / 255
     expected = inpaint(
-        stage, [PROMPT], pixels, degree, Sampling("12", "ddpm", 2.0), seed=7, denoise=0.9, context_from=0.4,
+        stage,
+        [PROMPT],
+        pixels,
+        degree,
+        Sampling("12", "ddpm", 2.0),
+        seed=7,
+        denoise=0.9,
+        context_from=0.4,
         resample=2,
     )
     difference = np.abs(picture - to_uint8(expected)[0].numpy().astype(int))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+from test_text_to_image import failure, graph, pictures
 
 from graphs import BASE, INPAINT, PROMPT, UPSAMPLE, Graph, latents
-from test_text_to_image import failure, graph, pictures
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +80,12 @@ def test_a_picture_of_another_family(host):
     model, clip, _ = g.load()
     sd3 = g.node("EmptySD3LatentImage", width=512, height=512, batch_size=1)
     picture = g.node("LatentAdd", samples1=sd3, samples2=sd3)
-    noisy = g.node("AddNoise", model=model, noise=g.node("GlideNoise", seed=1, temperature=1.0), **{
-        "sigmas": g.node("GlideScheduler", model=model, steps="2", denoise=1.0), "latent_image": picture
-    })
+    noisy = g.node(
+        "AddNoise",
+        model=model,
+        noise=g.node("GlideNoise", seed=1, temperature=1.0),
+        **{"sigmas": g.node("GlideScheduler", model=model, steps="2", denoise=1.0), "latent_image": picture},
+    )
     g.save(g.ksampler(model, g.text(clip), g.text(clip, ""), noisy, steps=1))
     assert "pictures with 3 channels, but this LATENT has 16" in failure(host, g)
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from drawings import write_houses
-from glide_core import checkpoints, cli
+from glide_core import cli
+from glide_core.files import checkpoints
 
 GRAPH = json.loads((Path(__file__).parents[1] / "data" / "graphs" / "text_to_image_stock.json").read_text())
 LORA = {"lora_name": "lora.safetensors", "strength_model": 1.0}
@@ -21,11 +22,34 @@ def trained(tmp_path_factory):
     """lora.safetensors after 3 steps, at so high a rate that it shows."""
     folder = tmp_path_factory.mktemp("lora")
     houses, out = write_houses(folder / "houses", 4), folder / "out"
-    cli.main([
-        "train", str(houses), "--init", "tiny", "--lora", "4", "--out", str(out), "--steps", "3", "--batch", "2",
-        "--lr", "0.02", "--warmup", "0", "--schedule", "constant", "--ema", "0", "--precision", "fp32",
-        "--device", "cpu",
-    ])
+    cli.main(
+        [
+            "train",
+            str(houses),
+            "--init",
+            "tiny",
+            "--lora",
+            "4",
+            "--out",
+            str(out),
+            "--steps",
+            "3",
+            "--batch",
+            "2",
+            "--lr",
+            "0.02",
+            "--warmup",
+            "0",
+            "--schedule",
+            "constant",
+            "--ema",
+            "0",
+            "--precision",
+            "fp32",
+            "--device",
+            "cpu",
+        ]
+    )
     return out / "lora.safetensors"
 
 

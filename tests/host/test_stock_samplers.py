@@ -105,11 +105,19 @@ def test_sampler_custom_paints_what_ksampler_does(host):
     graph = Graph()
     model, clip, _ = graph.load()
     links = {"positive": graph.text(clip), "negative": graph.text(clip, ""), "latent_image": graph.empty()}
-    graph.save(graph.node(
-        "SamplerCustom", 2, model=model, **links, add_noise=True, noise_seed=1, cfg=3.0,
-        sampler=graph.node("KSamplerSelect", sampler_name="euler"),
-        sigmas=graph.node("BasicScheduler", model=model, scheduler="sgm_uniform", steps=4, denoise=1.0),
-    )[0])  # fmt: skip
+    graph.save(
+        graph.node(
+            "SamplerCustom",
+            2,
+            model=model,
+            **links,
+            add_noise=True,
+            noise_seed=1,
+            cfg=3.0,
+            sampler=graph.node("KSamplerSelect", sampler_name="euler"),
+            sigmas=graph.node("BasicScheduler", model=model, scheduler="sgm_uniform", steps=4, denoise=1.0),
+        )[0]
+    )
     graph.save(graph.ksampler(model, links["positive"], links["negative"], links["latent_image"]))
     custom, plain = finished_latents(host, graph, host.run(graph))
     assert (custom - plain).abs().max() < 1e-4

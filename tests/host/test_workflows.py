@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from test_text_to_image import GRAPHS
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "example_workflows").glob("*.json"))

@@ -1,0 +1,63 @@
+"""The command ``glide``: one module a subcommand, each with ``add_arguments`` and ``run``.
+
+Only the chosen subcommand's module is imported: they import torch, which takes seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+COMMANDS = {
+    "generate": "draw pictures of a prompt",
+    "upsample": "make a small picture 4 times as large, by diffusion",
+    "inpaint": "repaint a part of a photo, or paint beyond its edges",
+    "fetch": "download the published models or their vocabulary",
+    "train": "train a model, or fine-tune one on your own pictures",
+    "bench": "measure models",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command line. Exits with 2 and one line on stderr on an error of the user's, with 130 on Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parse(argv)
+        args.run(args)
+    except ValueError as error:
+        _fail(f"glide {argv[0]}", str(error))
+    except OSError as error:
+        _fail(f"glide {argv[0]}", f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(prog: str, message: str) -> NoReturn:
+    print(f"{prog}: error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _fail(self.prog, message)  # without argparse's many lines of usage
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _fail(self.prog, message)  # without argparse's many lines of usage
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = _Parser(prog="glide", description="Text to image with OpenAI's GLIDE.")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name in argv[:1]:
+            module = importlib.import_module(f".{name}", __name__)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser.parse_args(argv)

@@ -1,0 +1,1 @@
+"""Editing photos of any size: squares cut out of them, painted, and blended back."""

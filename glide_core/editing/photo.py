@@ -1,0 +1,123 @@
+"""Repainting squares of a photo: base, upsampler, and for large squares the upsampler again on tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .. import pipeline
+from ..diffusion.inpainting import RESAMPLE, fit_mask
+from ..pipeline import UPSAMPLING, Sampling, Stage
+from . import regions
+
+Progress = Callable[[str], AbstractContextManager]
+
+
+@dataclass(frozen=True)
+class Editor:
+    """Both inpainting models and how to use them.
+
+    Attributes:
+        context_from, resample: see ``inpainting.Inpainting``.
+        denoise: below 1 the base starts from what is under the mask.
+        detail: the longest side that is painted with the photo's own pixels; of larger squares the repainted part is
+            enlarged, and comes back blurred.
+        progress: gives a context with the ``pipeline.Callback`` of the stage that it names.
+    """
+
+    base: Stage
+    upsampler: Stage
+    sampling: Sampling = Sampling()
+    upsampling: Sampling = UPSAMPLING
+    negative: str = ""
+    context_from: float = 0.0
+    resample: int = RESAMPLE
+    denoise: float = 1.0
+    detail: int = 1024
+    progress: Progress = lambda name: nullcontext()
+
+    def __call__(self, prompt: str, image: Tensor, mask: Tensor, region: regions.Region, seed: int = 0) -> Tensor:
+        """Repaint one square of a photo.
+
+        Args:
+            image: [B, H, W, 3] in 0..1; mask: [B, H, W], 1 = repaint; region: a square of them.
+        Returns:
+            [1, side, side, 3] in 0..1, for ``regions.stitch``.
+        """
+        options = {"negative": self.negative, "seed": seed}
+        size = self.base.model.config.image_size
+        crop, hole = self._cut(image, mask, region, size)
+        with self.progress("base") as callback:
+            painted = pipeline.inpaint(
+                self.base,
+                [prompt],
+                crop,
+                hole,
+                self.sampling,
+                context_from=self.context_from,
+                resample=self.resample,
+                denoise=self.denoise,
+                callback=callback,
+                **options,
+            )
+        for name, size in self._sizes(region.side):
+            crop, hole = self._cut(image, mask, region, size)
+            low_res = _channels_first(regions.resize(_channels_last(painted)[0], (size // 4, size // 4))[None])
+            with self.progress(name) as callback:
+                painted = pipeline.upsample(
+                    self.upsampler,
+                    [prompt],
+                    low_res,
+                    self.upsampling,
+                    image=crop,
+                    mask=hole,
+                    callback=callback,
+                    **options,
+                )
+        return _channels_last(painted).cpu()
+
+    def _sizes(self, side: int) -> list[tuple[str, int]]:
+        """Names and sizes of the upsampler's passes."""
+        size, multiple = self.upsampler.model.config.image_size, 2 * self.upsampler.model.config.size_multiple
+        large = min(side, self.detail) // multiple * multiple
+        return [("upsampler", size)] + ([("detail", large)] if large > size else [])
+
+    def _cut(self, image: Tensor, mask: Tensor, region: regions.Region, size: int) -> tuple[Tensor, Tensor]:
+        """What is under a square: [1, 3, size, size] in -1..1, and its mask [1, 1, size, size].
+
+        Only by area: a known pixel must not get anything of what is masked.
+        """
+        crops, holes = regions.cut(image, mask, [region], size)
+        return _channels_first(crops), fit_mask(holes[:, None], (size, size))
+
+
+def _channels_first(image: Tensor) -> Tensor:
+    return image.movedim(-1, 1) * 2 - 1
+
+
+def _channels_last(samples: Tensor) -> Tensor:
+    return ((samples.float().movedim(1, -1) + 1) / 2).clamp(0, 1)
+
+
+def squares(mask: Tensor, *, context: float, each: bool, walk: int | None) -> list[regions.Region]:
+    """The squares to repaint: around the mask, or for outpainting ``walk`` pixels wide and half overlapping."""
+    if not mask.any():
+        return []
+    return list(regions.walk(mask, walk, walk // 2)) if walk else regions.around(mask, context, each)
+
+
+def edit(editor: Editor, prompt: str, image: Tensor, mask: Tensor, found: list[regions.Region], seed: int = 0, **blend):
+    """Repaint squares one after the other, each seeing the ones before. blend: how, feather, match of ``stitch``.
+
+    Returns:
+        [B, H, W, C]; outside of the mask (and its feather) the image's very own values.
+    """
+    rest = mask.clone()
+    for region in found:
+        crop = editor(prompt, image[..., :3], rest, region, seed)
+        image = regions.stitch(image, [region], crop, **blend)
+        rest[region.picture][region.own] = 0
+    return image

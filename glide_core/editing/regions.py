@@ -1,0 +1,248 @@
+"""Squares around what is to be repainted: cut them out of pictures of any size, put them back.
+
+Pictures are [B, H, W, C] float in 0..1, masks [B, H, W] in 0..1 with 1 = repaint.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch import Tensor
+
+from ..diffusion.inpainting import fit_mask
+from ..diffusion.tiles import starts
+from .blending import BLENDS, blend, match_colours
+
+MIN_SIDE = 32
+MAX_REGIONS = 64
+
+
+@dataclass(frozen=True)
+class Region:
+    """A square of one picture of a batch. It may stick out of the picture: there the picture is mirrored.
+
+    Attributes:
+        picture: its number in the batch.
+        own: [H, W] bool, the pixels of the picture that this square repaints.
+    """
+
+    picture: int
+    top: int
+    left: int
+    side: int
+    own: Tensor
+
+
+def fit(image: Tensor, mask: Tensor, name: str = "image") -> Tensor:
+    """The mask in the size of the pictures and one for each.
+
+    Args:
+        image: [B, H, W, C]; mask: [B or 1, h, w] or [h, w].
+        name: what errors call the image.
+    Raises:
+        ValueError: mask and image cannot belong together.
+    """
+    mask = mask[None] if mask.ndim == 2 else mask
+    if 0 in mask.shape:
+        raise ValueError(f"mask is empty: its size is {'x'.join(map(str, mask.shape))}")
+    if 0 in image.shape[1:]:
+        raise ValueError(f"{name} is empty: its size is {'x'.join(map(str, image.shape))}")
+    for what, values in ((name, image), ("mask", mask)):
+        if values.isnan().any():
+            raise ValueError(f"{what} has NaN values: look at the node it comes from")
+    if len(mask) not in (1, len(image)):
+        raise ValueError(f"mask is a batch of {len(mask)} for {len(image)} {name}s: give 1, or one for each")
+    mask = fit_mask(mask[:, None].clamp(0, 1), tuple(image.shape[1:3]))[:, 0]
+    return mask.expand(len(image), -1, -1)
+
+
+def grow(mask: Tensor, pixels: int) -> Tensor:
+    """The mask [B, H, W] larger by so many pixels on all sides, round at corners; new ones are like the nearest old."""
+    if pixels <= 0:
+        return mask
+    grown = []
+    for part in mask.cpu().float().numpy():
+        distance, nearest = ndimage.distance_transform_edt(part == 0, return_indices=True)
+        grown.append(np.where(distance <= pixels, part[tuple(nearest)], 0) if part.any() else part)
+    return torch.from_numpy(np.stack(grown)).to(mask)
+
+
+def around(mask: Tensor, context: float = 2.0, each: bool = False) -> list[Region]:
+    """Squares around the masked pixels, at least one per picture.
+
+    Args:
+        mask: [B, H, W].
+        context: side of the square as a multiple of the longer side of what is masked, up to the picture's.
+        each: one square for each connected region instead of one for the whole mask.
+    """
+    owned = ((number, own) for number, part in enumerate(mask) for own in _parts(part > 0, each))
+    return [Region(number, *_square(own, context), own) for number, own in owned]
+
+
+def _parts(own: Tensor, each: bool) -> list[Tensor]:
+    if not each or not own.any():
+        return [own]
+    labels, count = ndimage.label(own.cpu().numpy(), structure=np.ones((3, 3)))
+    if count > MAX_REGIONS:
+        raise ValueError(f"mask has {count} separate regions: grow it until they join, or take it as a whole")
+    return [torch.from_numpy(labels == k).to(own.device) for k in range(1, count + 1)]
+
+
+def _square(own: Tensor, context: float) -> tuple[int, int, int]:
+    """top, left, side; of an empty mask the middle of the picture."""
+    size = own.shape
+    if not own.any():
+        side = min(size)
+        return (size[0] - side) // 2, (size[1] - side) // 2, side
+    spans = [torch.where(own.any(dim=1 - axis))[0][[0, -1]].tolist() for axis in (0, 1)]
+    longest = max(last - first + 1 for first, last in spans)
+    # Beyond the picture's longer side there is nothing to see but its mirror image.
+    side = min(max(math.ceil(longest * max(context, 1.0)), MIN_SIDE), max(size))
+    return *(_place(first, last, side, length) for (first, last), length in zip(spans, size)), side
+
+
+def _place(first: int, last: int, side: int, length: int) -> int:
+    """Start of a side with a span in its middle, moved into the picture if it fits there, else centred on that."""
+    if side >= length:
+        return (length - side) // 2
+    return min(max((first + last + 1 - side) // 2, 0), length - side)
+
+
+def walk(mask: Tensor, side: int, overlap: int) -> Iterator[Region]:
+    """Squares that paint one picture's mask [1, H, W] from the known pixels outwards, each seeing the ones before.
+
+    Args:
+        side, overlap: of the squares, in pixels.
+    """
+    rest = mask[0] > 0
+    height, width = rest.shape
+    corners = [
+        (_inside(top, side, height), _inside(left, side, width))
+        for top in starts(height, side, overlap)
+        for left in starts(width, side, overlap)
+    ]
+    while rest.any():
+        windows = [(slice(max(top, 0), top + side), slice(max(left, 0), left + side)) for top, left in corners]
+        known = [int((~rest[window]).sum()) if rest[window].any() else -1 for window in windows]
+        k = known.index(max(known))
+        own = torch.zeros_like(rest)
+        own[windows[k]] = rest[windows[k]]
+        rest = rest & ~own
+        yield Region(0, *corners[k], side, own)
+
+
+def _inside(start: int, side: int, length: int) -> int:
+    return (length - side) // 2 if side > length else start
+
+
+def cut(image: Tensor, mask: Tensor, regions: list[Region], size: int, method: str = "area") -> tuple[Tensor, Tensor]:
+    """The squares [N, size, size, C] and their masks [N, size, size].
+
+    In the mask of a square everything that is masked is masked, also what another square repaints.
+
+    Args:
+        method: "area" or "lanczos", to make squares smaller; larger is always Lanczos.
+    """
+    pieces, masks = [], []
+    for region in regions:
+        window = _window(region, image.shape[1:3], image.device)
+        pieces.append(resize(image[region.picture][window], (size, size), method))
+        masks.append(fit_mask(mask[region.picture][window][None, None], (size, size))[0, 0])
+    return torch.stack(pieces), torch.stack(masks)
+
+
+def _window(region: Region, size, device) -> tuple[Tensor, Tensor]:
+    """Row and column numbers of a square, mirrored at the picture's edges."""
+    rows, columns = (
+        _mirrored(start, region.side, length).to(device) for start, length in zip((region.top, region.left), size)
+    )
+    return rows[:, None], columns[None, :]
+
+
+def _mirrored(start: int, count: int, length: int) -> Tensor:
+    period = max(2 * (length - 1), 1)
+    i = torch.arange(start, start + count) % period
+    return torch.where(i < length, i, period - i)
+
+
+def resize(image: Tensor, size: tuple[int, int], method: str = "area") -> Tensor:
+    """[H, W, C] in another size; the same size is the very same values."""
+    if tuple(image.shape[:2]) == size:
+        return image
+    shrinks = max(size) < max(image.shape[:2])
+    filter = Image.Resampling.BOX if method == "area" and shrinks else Image.Resampling.LANCZOS
+    channels = [Image.fromarray(channel) for channel in image.movedim(-1, 0).cpu().float().contiguous().numpy()]
+    resized = np.stack([channel.resize(size[::-1], filter) for channel in channels], axis=-1)
+    return torch.from_numpy(resized.clip(0, 1)).to(image)
+
+
+def stitch(
+    image: Tensor,
+    regions: list[Region],
+    crops: Tensor,
+    *,
+    how: str = "feather",
+    feather: int = 8,
+    match: bool = False,
+    method: str = "area",
+) -> Tensor:
+    """Put repainted squares back. Outside of what they own (and its feather) the values are the image's very own.
+
+    Args:
+        image: [B, H, W, C], what ``cut`` cut from; alpha is left alone.
+        crops: [N, any, any, 3 or more], one per region.
+        how, feather: see ``blending.blend``; match: see ``blending.match_colours``.
+    Raises:
+        ValueError: the crops do not fit, or have NaN values.
+    """
+    if len(crops) != len(regions):
+        raise ValueError(f"crops are {len(crops)} pictures, but {len(regions)} were cut: give back one for each")
+    if crops.ndim != 4 or crops.shape[-1] < 3 or 0 in crops.shape:
+        raise ValueError(f"crops have the shape {tuple(crops.shape)}: give images [N, height, width, 3]")
+    if how not in BLENDS:
+        raise ValueError(f"unknown blending {how!r}: use one of {', '.join(BLENDS)}")
+    if crops.isnan().any():
+        raise ValueError("crops have NaN pixels: look at the node they come from")
+    out = image.clone()
+    for region, crop in zip(regions, crops):
+        if not region.own.any():
+            continue
+        painted = resize(crop[..., :3].to(out), (region.side, region.side), method)
+        (rows, inner_rows), (columns, inner_columns) = (
+            _overlap(start, region.side, length) for start, length in zip((region.top, region.left), image.shape[1:3])
+        )
+        painted = painted[inner_rows, inner_columns]
+        target = out[region.picture, rows, columns, :3]
+        own = region.own[rows, columns].to(out.device)
+        if match:
+            painted = match_colours(painted, target, own)
+        out[region.picture, rows, columns, :3] = blend(painted, target, own, how, feather)
+    return out
+
+
+def _overlap(start: int, side: int, length: int) -> tuple[slice, slice]:
+    """The part of a side that is inside the picture, counted in the picture and in the side."""
+    first, last = max(start, 0), min(start + side, length)
+    return slice(first, last), slice(first - start, last - start)
+
+
+def pad(image: Tensor, left: int, top: int, right: int, bottom: int) -> tuple[Tensor, Tensor]:
+    """The picture with mirrored margins of so many pixels, and the mask [B, H, W] of the margins, for outpainting.
+
+    Raises:
+        ValueError: a margin is negative.
+    """
+    if min(left, top, right, bottom) < 0:
+        raise ValueError("left, top, right and bottom cannot be negative")
+    _, height, width, _ = image.shape
+    rows = _mirrored(-top, height + top + bottom, height).to(image.device)
+    columns = _mirrored(-left, width + left + right, width).to(image.device)
+    mask = torch.ones(len(image), len(rows), len(columns), device=image.device)
+    mask[:, top : top + height, left : left + width] = 0
+    return image[:, rows[:, None], columns[None, :]], mask

@@ -1,0 +1,1 @@
+"""Checkpoints on disk: finding, reading, checking, saving and downloading them."""

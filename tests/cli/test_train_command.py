@@ -1,0 +1,241 @@
+"""``glide train`` on a very small model, as users run it."""
+
+import csv
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from drawings import write_houses
+from glide_core import cli
+from glide_core.files import checkpoints
+from glide_core.models.config import TINY_BASE
+from glide_core.models.text2im import Text2Im
+from small_models import BASE
+
+COMMON = ["--batch", "4", "--precision", "fp32", "--device", "cpu", "--schedule", "constant", "--warmup", "0"]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A checkpoint that trains in milliseconds."""
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    torch.manual_seed(0)
+    model = Text2Im(BASE)
+    for embedding in (model.text.positional_embedding, model.text.padding_embedding):
+        torch.nn.init.normal_(embedding, std=0.02)
+    checkpoints.save(model.state_dict(), BASE, path)
+    return path
+
+
+@pytest.fixture
+def houses(tmp_path):
+    return write_houses(tmp_path / "houses", 6, side=24)
+
+
+def train(data, init, out, *options):
+    cli.main(["train", str(data), "--init", str(init), "--out", str(out), *COMMON, *map(str, options)])
+    return losses(out)
+
+
+def losses(out):
+    with (out / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(len(rows)))
+    return [float(row["loss"]) for row in rows]
+
+
+def fails(capsys, *args):
+    with pytest.raises(SystemExit) as stop:
+        train(*args)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_folder_has_all_that_was_asked_for(small, houses, tmp_path):
+    out = tmp_path / "out"
+    train(houses, small, out, "--steps", 2, "--sample-every", 2, "--sample-prompt", "a house", "--tensorboard")
+    assert {"base.safetensors", "base.tokenizer.json", "log.csv", "state.pt"} <= set(os.listdir(out))
+    assert checkpoints.load(out / "base.safetensors").config == BASE
+    with Image.open(out / "samples" / "000002.png") as sheet:
+        assert len(sheet.crop((12, 12, 28, 28)).getcolors(maxcolors=256)) > 10  # the one sample, 16x16, in its margins
+    assert any("tfevents" in name for name in os.listdir(out / "tensorboard"))
+
+
+def test_ctrl_c_finishes_the_step_and_resuming_gives_the_losses_of_an_unbroken_run(small, houses, tmp_path, capsys):
+    out, options = tmp_path / "broken", ["--accumulate", "2", "--sample-every", "5"]
+
+    def interrupt():
+        while not (out / "log.csv").exists() or len((out / "log.csv").read_text().splitlines()) < 3:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(SystemExit) as stop:
+        train(houses, small, out, "--steps", "5000", *options)
+    assert stop.value.code == 130
+    first = len(losses(out))
+    assert f"stopped after step {first}; to go on: glide train" in capsys.readouterr().err
+    assert torch.load(out / "state.pt", weights_only=True)["step"] == first
+    resumed = train(houses, small, out, "--steps", first + 3, "--resume", *options)
+    whole = train(houses, small, tmp_path / "whole", "--steps", first + 3, *options)
+    assert resumed == pytest.approx(whole, rel=1e-5)
+    ema = [load_file(folder / "base.safetensors") for folder in (out, tmp_path / "whole")]
+    for name, tensor in ema[0].items():
+        torch.testing.assert_close(tensor, ema[1][name], atol=1e-3, rtol=1e-3)
+
+
+def test_two_processes_train_as_one_that_accumulates(small, houses, tmp_path):
+    whole = train(houses, small, tmp_path / "one", "--steps", 3, "--accumulate", 2)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "glide_core", "train", houses, "--init", small, "--out", tmp_path / "two", *COMMON]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run([*map(str, command), "--steps", "3"], check=True, env=environment, timeout=300)
+    assert losses(tmp_path / "two") == pytest.approx(whole, rel=1e-4)
+    one, two = (load_file(tmp_path / name / "base.safetensors") for name in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, atol=2e-3, rtol=2e-3)
+
+
+def test_gradient_checkpointing_changes_nothing(small, houses, tmp_path):
+    plain = train(houses, small, tmp_path / "plain", "--steps", 3)
+    again = train(houses, small, tmp_path / "again", "--steps", 3, "--gradient-checkpointing")
+    assert again == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_keeps_the_loss_finite(small, houses, tmp_path, precision):
+    exact = train(houses, small, tmp_path / "exact", "--steps", 12)
+    half = train(houses, small, tmp_path / "half", "--steps", 12, "--precision", precision)
+    assert np.isfinite(half).all() and half[0] == pytest.approx(exact[0], rel=0.03)
+    weights = [load_file(tmp_path / name / "base.safetensors")["out.2.weight"] for name in ("exact", "half")]
+    start = load_file(small)["out.2.weight"]
+    assert (weights[1].float() - start).norm() > 0.3 * (weights[0].float() - start).norm() > 0
+
+
+def test_a_training_that_diverges_stops_and_keeps_the_last_checkpoint(houses, small, tmp_path, capsys):
+    out = tmp_path / "out"
+    train(houses, small, out, "--steps", 2)
+    state = torch.load(out / "state.pt", weights_only=True)
+    state["model"]["out.2.weight"][:] = torch.nan
+    torch.save(state, out / "state.pt")
+    before = (out / "state.pt").read_bytes()
+    assert "not finite in 20 steps in a row" in fails(capsys, houses, small, out, "--steps", 100, "--resume")
+    assert (out / "state.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize("frozen, moved", [("text", "out.2.weight"), ("unet", "token_embedding.weight")])
+def test_what_is_frozen_does_not_move(small, houses, tmp_path, frozen, moved):
+    train(houses, small, tmp_path / "out", "--steps", 2, "--freeze", frozen)
+    start, end = load_file(small), load_file(tmp_path / "out" / "base.safetensors")
+    still = "token_embedding.weight" if frozen == "text" else "out.2.weight"
+    assert (end[still] == start[still].half()).all() and (end[moved] != start[moved].half()).any()
+
+
+def test_an_inpainting_model_from_a_plain_one(small, houses, tmp_path):
+    out = tmp_path / "out"
+    train(houses, small, out, "--steps", 2, "--variant", "inpaint", "--sample-every", 2)
+    model = checkpoints.load(out / "base-inpaint.safetensors")
+    assert model.config.inpaint and model.unet.input_blocks[0][0].weight[:, 3:].abs().sum() > 0
+    with Image.open(out / "samples" / "000002.png") as sheet:
+        given, drawn = (sheet.crop((12, top, 28, top + 16)) for top in (12, sheet.height // 2 + 6))
+        assert given.getcolors(maxcolors=256) != drawn.getcolors(maxcolors=256)
+
+
+def test_what_cannot_be_used_is_reported_and_left_out(small, houses, tmp_path, capsys):
+    (houses / "00.png").write_bytes(b"no picture")
+    (houses / "01.png").write_bytes((houses / "02.png").read_bytes()[:-60])
+    (houses / "03.txt").unlink()
+    (houses / "04.txt").write_bytes(b"\xff\xfe\xfa")
+    train(houses, small, tmp_path / "out", "--steps", 6)
+    err = capsys.readouterr().err
+    assert "1 of 6 pictures have no caption and are left out: 03.png" in err
+    for name in ("00.png", "01.png", "04.png"):
+        assert err.count(f"{name} is left out") == 1
+    for name in ("02.png", "05.png"):
+        (houses / name).write_bytes(b"")
+    message = fails(capsys, houses, small, tmp_path / "other", "--steps", 6)
+    assert "none of the 5 pictures can be read" in message
+
+
+@pytest.fixture
+def full_disk():
+    """Writing more than this many bytes to a file fails, really."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [2000, 100_000])
+def test_a_full_disk_stops_cleanly_with_the_last_checkpoint_intact(small, houses, tmp_path, capsys, full_disk, size):
+    out = tmp_path / "out"
+    train(houses, small, out, "--steps", 1)
+    files = {path: path.read_bytes() for path in out.iterdir() if path.name != "log.csv"}
+    assert len(files[out / "state.pt"]) > size
+    full_disk(size)
+    message = fails(capsys, houses, small, out, "--steps", 3, "--resume")
+    full_disk(resource.RLIM_INFINITY)
+    assert "glide train: error: " in message and str(out) in message
+    assert {path: path.read_bytes() for path in out.iterdir() if path.name != "log.csv"} == files
+    assert len(train(houses, small, out, "--steps", 3, "--resume")) == 3
+
+
+def test_options_that_do_not_fit(small, houses, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert "--resolution 20: not a multiple of 2 up to 16" in fails(capsys, houses, small, out, "--resolution", 20)
+    assert "--batch 4: not a multiple of 3" in fails(capsys, houses, small, out, "--accumulate", 3)
+    assert "start without --resume" in fails(capsys, houses, small, out, "--resume")
+    assert "give either --init" in fails(capsys, houses, small, out, "--model", "tiny-base")
+    assert "is not a folder" in fails(capsys, tmp_path / "nothing", small, out)
+    train(houses, small, out, "--steps", 1)
+    assert "go on with it by --resume" in fails(capsys, houses, small, out)
+    assert "other trained parts" in fails(capsys, houses, small, out, "--resume", "--lora", 2)
+
+
+@pytest.mark.parametrize("package, data", [("accelerate", "houses"), ("webdataset", "shards.tar")])
+def test_a_missing_package_is_named(small, houses, tmp_path, capsys, monkeypatch, package, data):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "glide_core.train.shards", raising=False)
+    assert f"package {package}: pip install" in fails(capsys, tmp_path / data, small, tmp_path / "out")
+
+
+def test_a_new_tiny_model_of_the_scenes_in_phases(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    out = tmp_path / "out"
+    cli.main(
+        [
+            "train",
+            "scenes",
+            "--model",
+            "tiny-base",
+            "--out",
+            str(out),
+            "--scenes",
+            "8",
+            "--resolution",
+            "16",
+            "32",
+            "--steps",
+            "1",
+            "1",
+            "--batch",
+            "2",
+            "1",
+            "--device",
+            "cpu",
+        ]
+    )
+    assert len(losses(out)) == 2 and checkpoints.load(out / "base.safetensors").config == TINY_BASE
+    assert torch.load(out / "state.pt", weights_only=True)["optimizer"]["parts"][1]["state"]  # Muon's momenta

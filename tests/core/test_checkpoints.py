@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import tokenizers
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import models
+
+from glide_core.files import checkpoints
+from glide_core.files.checkpoints import CheckpointError
+from glide_core.models.config import BASE, PUBLISHED, TINY_BASE, TINY_UPSAMPLE, ModelConfig
+from glide_core.models.text2im import Text2Im
+
+SMALL = dataclasses.replace(
+    TINY_BASE, num_channels=16, xf_width=32, xf_layers=1, xf_heads=1, channel_mult=(1, 2, 2, 4), vocab_size=300
+)
+
+
+@pytest.fixture(autouse=True)
+def empty_models_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLIDE_MODELS", str(tmp_path / "models"))
+
+
+@pytest.fixture(scope="module")
+def weights() -> checkpoints.StateDict:
+    generator = torch.Generator().manual_seed(0)
+    return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in checkpoints.shapes(SMALL).items()}
+
+
+@pytest.fixture
+def saved(weights, tmp_path):
+    path = tmp_path / "model.safetensors"
+    checkpoints.save(weights, SMALL, path)
+    return path
+
+
+def meta_tensors(shapes) -> checkpoints.StateDict:
+    return {name: torch.empty(tuple(shape), device="meta") for name, shape in shapes.items()}
+
+
+def assert_same_weights(model: Text2Im, weights):
+    state = model.state_dict()
+    assert state.keys() == weights.keys()
+    assert all(torch.equal(state[name], weights[name]) for name in weights)
+
+
+# Recognising
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+def test_published_models_are_recognised(kind, golden_dir):
+    manifest = json.loads((golden_dir / "checkpoint_manifests.json").read_text())[kind]
+    state_dict = meta_tensors(manifest)
+    config = checkpoints.detect_config(state_dict, {})
+    assert config == PUBLISHED[kind]
+    checkpoints.check(state_dict, checkpoints.shapes(config))
+
+
+@pytest.mark.parametrize("inpaint", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY_BASE,
+        TINY_UPSAMPLE,
+        dataclasses.replace(TINY_BASE, num_res_blocks=2, channel_mult=(1, 2, 3), image_size=32, text_ctx=16),
+        dataclasses.replace(BASE, xf_width=128, xf_heads=2, xf_layers=3, vocab_size=999, attention_resolutions=(8,)),
+        dataclasses.replace(TINY_UPSAMPLE, image_size=128, channel_mult=(1, 2, 2, 4, 4), attention_resolutions=()),
+    ],
+)
+def test_sizes_are_read_from_the_shapes(config, inpaint):
+    config = dataclasses.replace(config, inpaint=inpaint)
+    assert checkpoints.detect_config(meta_tensors(checkpoints.shapes(config)), {}) == config
+
+
+@pytest.mark.parametrize("name", ["clip/image-enc", "clip/text-enc"])
+def test_clip_encoder_is_called_by_its_name(name, golden_dir):
+    manifest = json.loads((golden_dir / "checkpoint_manifests.json").read_text())[name]
+    with pytest.raises(CheckpointError, match="GLIDE's noised CLIP encoder, not a diffusion model"):
+        checkpoints.detect_config(meta_tensors(manifest), {})
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3), "vae": (1,)}, "a Stable Diffusion checkp"),
+        ({"unet.input_blocks.1.1.qkv.lora_A.weight": (4, 64)}, "a LoRA, not a whole model"),
+        ({"input_blocks.0.0.weight": (192, 3, 3, 3)}, "not a GLIDE model: it has no tensor 'positional_embedding'"),
+    ],
+)
+def test_another_model_is_refused(shapes, message):
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.detect_config(meta_tensors(shapes), {})
+
+
+def test_wrong_input_channels_are_refused(weights):
+    weights = weights | {"input_blocks.0.0.weight": torch.zeros(16, 4, 3, 3)}
+    with pytest.raises(CheckpointError, match=r"reads 4 channels, but GLIDE's read one of \[3, 6, 7, 10\]"):
+        checkpoints.detect_config(weights, {})
+
+
+def test_metadata_wins_over_the_guess():
+    config = dataclasses.replace(SMALL, num_head_channels=16, noise_schedule="linear")
+    metadata = {checkpoints.CONFIG_KEY: config.to_json()}
+    assert checkpoints.detect_config(meta_tensors(checkpoints.shapes(config)), metadata) == config
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"colour": 1}', '{"channel_mult": []}', '{"num_channels": "x"}'])
+def test_nonsense_metadata_is_refused(text, weights, tmp_path):
+    save_file(weights, tmp_path / "m.safetensors", {checkpoints.CONFIG_KEY: text})
+    with pytest.raises(CheckpointError, match="m.safetensors: "):
+        checkpoints.load(tmp_path / "m.safetensors")
+
+
+# Loading
+
+
+def test_save_and_load(saved, weights):
+    model = checkpoints.load(saved)
+    assert model.config == SMALL and not model.training
+    assert not any(p.requires_grad for p in model.parameters())
+    assert_same_weights(model, weights)
+
+
+def test_loaded_model_computes_the_same(saved, weights):
+    expected = Text2Im(SMALL).eval()
+    expected.load_state_dict(weights)
+    inputs = torch.randn(1, 3, 64, 64), torch.tensor([500]), torch.zeros(1, 32).long(), torch.ones(1, 32).bool()
+    with torch.no_grad():
+        torch.testing.assert_close(checkpoints.load(saved)(*inputs), expected(*inputs))
+
+
+def test_load_in_another_dtype(saved, weights):
+    model = checkpoints.load(saved, dtype=torch.bfloat16)
+    assert model.unet.dtype == torch.bfloat16
+    assert_same_weights(model, {name: tensor.bfloat16() for name, tensor in weights.items()})
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda w: w,
+        lambda w: {"state_dict": w, "epoch": 3},
+        lambda w: {"model": {f"module.{k}": v for k, v in w.items()}},
+        lambda w: {f"model.{k}": torch.nn.Parameter(v) for k, v in w.items()},
+    ],
+)
+def test_torch_files_load(wrap, zipped, weights, tmp_path):
+    path = tmp_path / "tuned.pt"
+    torch.save(wrap(weights), path, _use_new_zipfile_serialization=zipped)
+    model = checkpoints.load(path)
+    assert model.config == SMALL
+    assert_same_weights(model, weights)
+
+
+def test_the_ending_of_the_name_does_not_matter(saved, weights):
+    assert_same_weights(checkpoints.load(saved.rename(saved.with_name("model.pt"))), weights)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("time_embed.2.bias"), r"'time_embed.2.bias' is missing \(expected shape \(64,\)\)"),
+        (lambda w: w.pop("output_blocks.1.2.in_layers.0.weight"), "'output_blocks.1.2.in_layers.0.weight' is missing"),
+        (lambda w: w.pop("input_blocks.5.1.qkv.weight"), "'input_blocks.5.1.qkv.weight' is missing"),
+        (lambda w: w.update(extra=torch.zeros(2)), r"'extra' of shape \(2,\) is unexpected"),
+        (lambda w: w.update({"out.2.bias": torch.zeros(3)}), r"'out.2.bias' has shape \(3,\), expected \(6,\)"),
+        (lambda w: w.update({"out.2.bias": torch.zeros(6).int()}), "'out.2.bias' is torch.int32"),
+        (lambda w: w["out.2.weight"].fill_(float("nan")), "NaN"),
+    ],
+)
+def test_wrong_tensor_is_named(change, message, weights, tmp_path):
+    weights = {name: tensor.clone() for name, tensor in weights.items()}
+    change(weights)
+    torch.save(weights, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match=f"m.pt: .*{message}"):
+        checkpoints.load(tmp_path / "m.pt")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"These are not weights.\n" * 99, "is a text file.*These are not weights"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git-lfs"),
+        (b"\n<!DOCTYPE html><html>404</html>", "is a web page"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(900), "damaged"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["pt", "safetensors"])
+def test_file_that_is_no_checkpoint(content, message, ending, tmp_path):
+    path = tmp_path / f"base.{ending}"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"base.{ending} {message}|base.{ending} .*{message}"):
+        checkpoints.load(path)
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.5, 0.999])
+@pytest.mark.parametrize("form", ["safetensors", "zip", "legacy"])
+def test_truncated_file_says_so(form, keep, weights, tmp_path):
+    path = tmp_path / "cut"
+    if form == "safetensors":
+        checkpoints.save(weights, SMALL, path)
+    else:
+        torch.save(weights, path, _use_new_zipfile_serialization=form == "zip")
+    os.truncate(path, int(path.stat().st_size * keep))
+    with pytest.raises(CheckpointError, match="cut is (truncated or )?damaged"):
+        checkpoints.load(path)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.putenv, ("GLIDE_TEST_EVIL", "1")
+
+
+def test_code_in_a_checkpoint_is_not_run(weights, tmp_path):
+    torch.save({**weights, "evil": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match="more than tensors"):
+        checkpoints.load(tmp_path / "evil.pt")
+
+
+def test_dictionary_without_tensors(tmp_path):
+    torch.save({"step": 3}, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match="holds no tensors"):
+        checkpoints.load(tmp_path / "m.pt")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_weights_are_not_copied_into_memory(tmp_path):
+    """Loading costs a small part of the file's 100 MB, as its pages stay on the disk until they are used."""
+    config = dataclasses.replace(SMALL, xf_width=512, vocab_size=50_000)
+    tensors = {name: torch.zeros(shape) for name, shape in checkpoints.shapes(config).items()}
+    checkpoints.save(tensors, config, tmp_path / "m.safetensors")
+    torch.save(tensors, tmp_path / "m.pt")
+    code = """if True:
+        import sys
+        from glide_core import checkpoints
+        def anonymous():  # kB of memory that is no page of a file
+            return int(open("/proc/self/status").read().split("RssAnon:")[1].split()[0])
+        checkpoints.shapes(checkpoints.BASE)  # imports what torch needs for it
+        before = anonymous()
+        model = checkpoints.load(sys.argv[1])
+        print(anonymous() - before)
+    """
+    for name in ("m.safetensors", "m.pt"):
+        run = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / name)], capture_output=True, text=True, check=True
+        )
+        assert int(run.stdout) < 30_000
+
+
+# Saving
+
+
+def test_half_precision_and_notes(weights, tmp_path):
+    path = tmp_path / "new" / "m.safetensors"
+    checkpoints.save(weights, SMALL, path, dtype=torch.float16, step=300)
+    state_dict, metadata = checkpoints.read(path)
+    assert {tensor.dtype for tensor in state_dict.values()} == {torch.float16}
+    assert metadata["step"] == "300" and ModelConfig.from_json(metadata["glide_config"]) == SMALL
+
+
+def test_saving_over_the_file_of_a_loaded_model_leaves_that_model_alone(saved, weights):
+    """Its weights are pages of the old file."""
+    model = checkpoints.load(saved)
+    checkpoints.save({name: -tensor for name, tensor in model.state_dict().items()}, model.config, saved)
+    assert_same_weights(model, weights)
+    assert_same_weights(checkpoints.load(saved), {name: -tensor for name, tensor in weights.items()})
+
+
+def test_failed_save_leaves_the_old_file(saved, weights, monkeypatch):
+    before = saved.read_bytes()
+
+    def disk_full(tensors, path, metadata):
+        path.write_bytes(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(weights, SMALL, saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_tensors_that_do_not_belong_to_the_config_are_not_saved(weights, tmp_path):
+    with pytest.raises(CheckpointError, match="positional_embedding"):
+        checkpoints.save(weights, dataclasses.replace(SMALL, text_ctx=7), tmp_path / "m.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saved_file_has_the_usual_permissions(saved):
+    (saved.parent / "other").touch()
+    assert saved.stat().st_mode == (saved.parent / "other").stat().st_mode
+    assert len(load_file(saved)) == len(checkpoints.shapes(SMALL))
+
+
+# Finding
+
+
+def test_find(saved, tmp_path):
+    assert checkpoints.find(str(saved)) == saved
+    with pytest.raises(CheckpointError, match="base_inpaint.pt is not there: .*`glide fetch base-inpaint`"):
+        checkpoints.find("base-inpaint")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "base_inpaint.pt").touch()
+    assert checkpoints.find("base-inpaint") == tmp_path / "models" / "base_inpaint.pt"
+    with pytest.raises(CheckpointError, match="nonsense.pt: no such file.*base, base-inpaint"):
+        checkpoints.find("nonsense.pt")
+
+
+def test_embedded_models_are_found_by_name(saved, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpoints, "TINY_FOLDER", tmp_path)
+    assert checkpoints.find("model") == saved
+
+
+def write_tokenizer(path, size, token="x"):
+    """A vocabulary of ``size`` whose token 7 is ``token``."""
+    vocab = {token if i == 7 else f"t{i}": i for i in range(size)}
+    tokenizers.Tokenizer(models.BPE(vocab, [])).save(str(path))
+
+
+def test_tokenizer_beside_the_checkpoint(saved, tmp_path, monkeypatch):
+    """Its own file first, then the folder's, then the embedded one: each only if it has the right size."""
+    tiny = tmp_path / "tiny"
+    tiny.mkdir()
+    monkeypatch.setattr(checkpoints, "TINY_FOLDER", tiny)
+    with pytest.raises(CheckpointError, match="300 tokens .*model.tokenizer.json"):
+        checkpoints.tokenizer_for(SMALL, saved)
+    for file in (tiny / "tokenizer.json", tmp_path / "tokenizer.json", tmp_path / "model.tokenizer.json"):
+        write_tokenizer(file, 300, token=file.parent.name + file.name)
+        tokenizer = checkpoints.tokenizer_for(SMALL, saved)
+        assert tokenizer.decode([7]) == file.parent.name + file.name
+        assert tokenizer.text_ctx == SMALL.text_ctx
+    write_tokenizer(tmp_path / "model.tokenizer.json", 299)
+    write_tokenizer(tmp_path / "tokenizer.json", 301)
+    assert checkpoints.tokenizer_for(SMALL, saved).decode([7]) == "tinytokenizer.json"
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError, match="tokenizer.json is not a tokenizer.json"):
+        checkpoints.tokenizer_for(SMALL, saved)
+
+
+def test_gpt2_vocabulary(gpt2_files, tmp_path):
+    path = tmp_path / "base.pt"
+    with pytest.raises(CheckpointError, match="glide fetch vocab"):
+        checkpoints.tokenizer_for(BASE, path)
+    (tmp_path / "models").mkdir()
+    for file in gpt2_files:
+        (tmp_path / "models" / file.name).symlink_to(file)
+    assert checkpoints.tokenizer_for(BASE, path)("a corgi").count == 3
+    (tmp_path / "vocab.bpe").write_text("")
+    (tmp_path / "encoder.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="not GPT-2's vocabulary"):
+        checkpoints.tokenizer_for(BASE, path)

@@ -1,0 +1,100 @@
+"""Ours against OpenAI's code, run side by side; the golden tests hold numbers of the same code for when it is not here.
+
+Set GLIDE_REFERENCE to a checkout of openai/glide-text2im, or install it.
+"""
+
+import pytest
+import torch
+
+from benchmarks.reference import load_reference, reference_model
+from glide_core.diffusion.guidance import Denoiser, Encoded
+from glide_core.diffusion.samplers import StepNoise, sample_ddpm, seeded_noise
+from glide_core.diffusion.schedule import NoiseSchedule
+from glide_core.models.config import PUBLISHED
+from golden import Golden
+
+golden = Golden()
+reference = load_reference()
+pytestmark = pytest.mark.skipif(
+    reference is None, reason="no reference implementation: set GLIDE_REFERENCE to a checkout of openai/glide-text2im"
+)
+KINDS = list(PUBLISHED)
+PROMPTS = golden.meta["prompts"]["trajectories"]
+
+
+def close(ours, theirs, tolerance):
+    """Within a part of the largest value of theirs."""
+    worst = (ours - theirs).abs().max() / theirs.abs().max()
+    assert worst < tolerance, f"differs by {worst:.2e} of the largest value"
+
+
+@pytest.fixture(params=KINDS)
+def pair(request):
+    """Ours and theirs with equal weights, float32."""
+    ours = golden.model(golden.small_config(request.param))
+    theirs = reference_model(reference, ours.config)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+@torch.no_grad()
+def test_forward(pair):
+    ours, theirs = pair
+    tokens, mask = golden.tokens(PROMPTS)
+    size = ours.config.image_size
+    x = golden.draw("x", (2, 3, size, size))
+    timesteps, conditions = torch.tensor([3, 777]), golden.conditions(ours.config, 2)
+    expected = theirs(x, timesteps, tokens=tokens, mask=mask, **conditions)
+    close(ours(x, timesteps, tokens, mask, **conditions), expected, 1e-5)
+
+
+@torch.no_grad()
+def test_text(pair):
+    ours, theirs = pair
+    tokens, mask = golden.tokens(PROMPTS)
+    xf_out, xf_proj = ours.text(tokens, mask)
+    expected = theirs.get_text_emb(tokens, mask)
+    close(xf_out.transpose(1, 2), expected["xf_out"], 1e-5)
+    close(xf_proj, expected["xf_proj"], 1e-5)
+
+
+class GivenNoise:
+    """Hands out the same noises to both implementations, in turn."""
+
+    def __init__(self, noises):
+        self.noises = iter(noises)
+
+    def __call__(self, x):
+        return next(self.noises)
+
+
+@torch.no_grad()
+def test_ddpm_run(monkeypatch):
+    """Eight steps of guided DDPM from timestep 500: from 999, sigma 20291, float32 differences grow too large."""
+    scale, shape = 3.0, (1, 3, 64, 64)
+    ours = golden.model(golden.small_config("base"))
+    theirs = reference_model(reference, ours.config)
+    theirs.load_state_dict(ours.state_dict())
+    tokens, mask = golden.tokens(PROMPTS)
+    x = seeded_noise(shape, 0)
+    noise = StepNoise(0, 1)
+    noises = [noise(x) for _ in range(8)]
+
+    def guided(x, timesteps, **kwargs):
+        eps, variance = theirs(torch.cat([x, x]), timesteps.repeat(2), **kwargs).chunk(2, dim=1)
+        cond, uncond = eps.chunk(2)
+        return torch.cat([uncond + scale * (cond - uncond), variance[:1]], dim=1)
+
+    text = {"tokens": tokens, "mask": mask}
+    diffusion = reference.create_gaussian_diffusion(1000, ours.config.noise_schedule, "7,1")
+    monkeypatch.setattr(torch, "randn_like", GivenNoise(noises))
+    expected = diffusion.p_sample_loop(guided, shape, noise=x, device="cpu", model_kwargs=text)
+
+    texts = ours.text(tokens, mask)
+    cond, uncond = (Encoded(*(part[i : i + 1] for part in texts)) for i in (0, 1))
+    schedule = NoiseSchedule(ours.config.noise_schedule)
+    sigmas = schedule.respaced_sigmas("7,1")
+    denoiser = Denoiser(ours, schedule, cond, uncond, scale)
+    start = x * (1 + sigmas[0] ** 2).sqrt()
+    actual = sample_ddpm(denoiser, start, sigmas, noise=GivenNoise(noises), variance=denoiser.variance)
+    close(actual, expected, 1e-4)

@@ -1,0 +1,185 @@
+"""Cutting squares out of pictures of any size and putting them back: bit for bit the same outside the feather."""
+
+import numpy as np
+import pytest
+import torch
+
+from glide_core.editing import blending, regions
+
+SIZES = [(16, 16), (17, 301), (255, 33), (300, 400), (97, 101), (199, 256), (641, 480)]
+LARGE = {13: (2000, 3000), 29: (1001, 1300)}
+
+
+def random_picture(rng, number):
+    """A picture and a mask [1, H, W] of one of many kinds."""
+    height, width = LARGE.get(number, SIZES[number % len(SIZES)])
+    image = torch.from_numpy(rng.random((1, height, width, 3), dtype=np.float32))
+    mask = torch.zeros(1, height, width)
+    kind = ("empty", "full", "corner", "blobs", "soft", "pixel")[number % 6]
+    if kind == "full":
+        mask[:] = 1
+    if kind == "corner":
+        mask[:, -max(1, height // 5) :, : max(1, width // 3)] = 1
+    if kind == "pixel":
+        mask[0, rng.integers(height), rng.integers(width)] = 1
+    if kind in ("blobs", "soft"):
+        for _ in range(3):
+            top, left = rng.integers(height), rng.integers(width)
+            mask[0, top : top + height // 6 + 1, left : left + width // 7 + 1] = 1 if kind == "blobs" else 0.4
+    return image, mask
+
+
+@pytest.mark.parametrize("number", range(50))
+def test_outside_the_feather_not_one_value_differs(number):
+    rng = np.random.default_rng(number)
+    image, mask = random_picture(rng, number)
+    before = image.clone()
+    each, size, how = bool(number % 2), (64, 256, 100)[number % 3], blending.BLENDS[number % 3]
+    feather = int(rng.integers(0, 20))
+    found = regions.around(mask, context=float(rng.uniform(1, 4)), each=each)
+    crops, masks = regions.cut(image, mask, found, size, ("area", "lanczos")[number % 2])
+    assert crops.shape == (len(found), size, size, 3) and masks.shape == (len(found), size, size)
+    assert (masks > 0).any() == (mask > 0).any()
+    out = regions.stitch(image, found, 1 - crops, how=how, feather=feather, match=bool(number % 4))
+    assert torch.equal(image, before)
+    reach = feather if how == "feather" else 0
+    outside = blending.feathered(mask[0] > 0, reach)[None] == 0
+    assert torch.equal(out[outside], image[outside])
+    if (mask > 0).any():
+        assert not torch.equal(out, image)
+    assert out.isfinite().all() and out.min() >= 0 and out.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (200, 90)])
+def test_a_square_that_is_not_resized_comes_back_as_it_was(size):
+    image = torch.rand(1, *size, 3)
+    mask = torch.zeros(1, *size)
+    mask[:, 5:20, 40:70] = 1
+    (region,) = regions.around(mask, context=3)
+    crops, masks = regions.cut(image, mask, [region], region.side)
+    assert torch.equal(regions.stitch(image, [region], crops, how="hard"), image)
+    crops[:] = 0.25
+    out = regions.stitch(image, [region], crops, how="hard")
+    assert (out[mask > 0] == 0.25).all() and torch.equal(out[mask == 0], image[mask == 0])
+
+
+def test_squares_move_into_the_picture_and_are_mirrored_where_they_do_not_fit():
+    mask = torch.zeros(1, 100, 400)
+    mask[:, 90:100, 390:400] = 1
+    (corner,) = regions.around(mask, context=4)
+    assert (corner.top, corner.left, corner.side) == (60, 360, 40)
+    mask[:, :, 200:400] = 1
+    (wide,) = regions.around(mask, context=1)
+    assert (wide.top, wide.left, wide.side) == (-50, 200, 200)
+    rows = torch.arange(100.0)[None, :, None, None].expand(1, 100, 400, 3) / 100
+    crops, _ = regions.cut(rows, mask, [wide], 200)
+    assert torch.equal(crops[0, 50:150, 0, 0], rows[0, :, 0, 0])
+    assert torch.equal(crops[0, :50, 0, 0], rows[0, 1:51, 0, 0].flip(0))
+
+
+def test_one_square_for_each_connected_region():
+    mask = torch.zeros(2, 100, 100)
+    mask[0, 5:10, 5:10] = mask[0, 50:60, 50:60] = mask[1, 90:, 90:] = 1
+    assert [region.picture for region in regions.around(mask, each=True)] == [0, 0, 1]
+    assert [region.picture for region in regions.around(mask)] == [0, 1]
+    image = torch.zeros(2, 100, 100, 3)
+    found = regions.around(mask, each=True)
+    crops = torch.stack([torch.full((8, 8, 3), value) for value in (0.25, 0.5, 0.75)])
+    out = regions.stitch(image, found, crops, how="hard")
+    assert (out[0, 5:10, 5:10] == 0.25).all() and (out[0, 50:60, 50:60] == 0.5).all()
+    assert (out[1, 90:, 90:] == 0.75).all() and out[mask == 0].sum() == 0
+
+
+def test_walking_squares_paint_everything_from_the_known_outwards():
+    mask = torch.ones(1, 64, 300)
+    mask[:, :, 100:164] = 0
+    covered = torch.zeros(64, 300)
+    for region in regions.walk(mask, 64, 32):
+        window = slice(region.left, region.left + 64)
+        seen = (mask[0, :, window] == 0) | (covered[:, window] > 0)
+        assert seen.float().mean() >= 0.2, "each square sees what is known"
+        covered += region.own
+    assert torch.equal(covered, mask[0])
+    assert len(list(regions.walk(torch.zeros(1, 64, 64), 32, 8))) == 0
+
+
+def test_grow():
+    mask = torch.zeros(1, 21, 21)
+    mask[0, 10, 10] = 1
+    grown = regions.grow(mask, 4)
+    assert grown[0, 6, 10] == grown[0, 10, 14] == 1 and grown[0, 5, 10] == 0 and grown[0, 6, 6] == 0
+    assert torch.equal(regions.grow(mask, 0), mask)
+
+
+def step(image, own):
+    """Mean difference of neighbours across the left and right border of own."""
+    across = own[:, 1:] != own[:, :-1]
+    return (image[:, 1:] - image[:, :-1]).abs().mean(-1)[across].mean()
+
+
+@pytest.mark.parametrize("where", [np.s_[30:70, 40:80], np.s_[0:40, 0:50], np.s_[20:, 50:51]])
+def test_poisson_takes_colours_from_the_border(where):
+    y, x = torch.meshgrid(torch.linspace(0.2, 0.6, 96), torch.linspace(0.3, 0.5, 96), indexing="ij")
+    target = torch.stack([x, y, (x + y) / 2], dim=-1)
+    own = torch.zeros(96, 96, dtype=torch.bool)
+    own[where] = True
+    painted = target + torch.tensor([0.2, -0.1, 0.1])
+    hard = blending.blend(painted, target, own, "hard")
+    soft = blending.blend(painted, target, own, "poisson")
+    assert step(soft, own) < 0.5 * step(hard, own)
+    assert torch.equal(soft[~own], target[~own])
+
+
+def test_colours_are_matched_on_the_ring():
+    target = torch.rand(60, 60, 3)
+    own = torch.zeros(60, 60, dtype=torch.bool)
+    own[20:40, 20:40] = True
+    shifted = (0.8 * target + 0.1).clamp(0, 1)
+    assert (blending.match_colours(shifted, target, own) - target).abs().max() < 0.02
+    assert torch.equal(blending.match_colours(shifted, target, torch.ones_like(own)), shifted)
+
+
+def test_padding():
+    image = torch.rand(2, 10, 12, 3)
+    padded, mask = regions.pad(image, 3, 20, 0, 5)
+    assert padded.shape == (2, 35, 15, 3) and mask.shape == (2, 35, 15)
+    assert torch.equal(padded[:, 20:30, 3:15], image) and mask.sum() == 2 * (35 * 15 - 120)
+    assert torch.equal(padded[:, 20:30, 2], image[:, :, 1])
+    with pytest.raises(ValueError, match="cannot be negative"):
+        regions.pad(image, -1, 0, 0, 0)
+
+
+def test_masks_of_other_sizes_and_batches():
+    image = torch.rand(3, 30, 40, 3)
+    assert regions.fit(image, torch.zeros(64, 64)).shape == (3, 30, 40)
+    assert regions.fit(image, torch.ones(1, 64, 64)).min() == 1
+
+
+@pytest.mark.parametrize(
+    "image, mask, says",
+    [
+        (torch.rand(3, 8, 8, 3), torch.ones(2, 8, 8), "mask is a batch of 2 for 3 images"),
+        (torch.rand(1, 8, 8, 3), torch.ones(1, 0, 8), "mask is empty"),
+        (torch.rand(1, 8, 8, 3), torch.full((1, 8, 8), float("nan")), "mask has NaN"),
+        (torch.full((1, 8, 8, 3), float("nan")), torch.ones(1, 8, 8), "image has NaN"),
+    ],
+)
+def test_what_does_not_fit_is_named(image, mask, says):
+    with pytest.raises(ValueError, match=says):
+        regions.fit(image, mask)
+
+
+def test_crops_that_do_not_fit_are_named():
+    image, mask = torch.rand(1, 40, 40, 3), torch.ones(1, 40, 40)
+    found = regions.around(mask)
+    for crops, says in (
+        (torch.rand(2, 8, 8, 3), "crops are 2 pictures, but 1 were cut"),
+        (torch.full((1, 8, 8, 3), float("nan")), "crops have NaN"),
+        (torch.rand(1, 8, 8, 1), "crops have the shape"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            regions.stitch(image, found, crops)
+    speckles = torch.zeros(1, 40, 40)
+    speckles[:, ::2, ::2] = 1
+    with pytest.raises(ValueError, match="400 separate regions"):
+        regions.around(speckles, each=True)

@@ -1,0 +1,54 @@
+"""Graphs in API format, written as calls; and the float latents they make."""
+
+from safetensors.torch import load_file
+
+BASE, UPSAMPLE = "tiny-base (embedded)", "tiny-upsample (embedded)"
+INPAINT = "tiny-base-inpaint (embedded)"
+PROMPT = "a red circle on a blue background"
+
+
+class Graph(dict):
+    """A graph in API format: `node` adds one and gives what others connect to."""
+
+    def node(self, class_type, outputs=1, **inputs):
+        """The node's output, or a list of them."""
+        number = str(len(self) + 1)
+        self[number] = {"class_type": class_type, "inputs": inputs}
+        links = [[number, slot] for slot in range(outputs)]
+        return links[0] if outputs == 1 else links
+
+    def load(self, checkpoint=BASE, dtype="fp32"):
+        """MODEL, CLIP and VAE."""
+        return self.node("GlideLoader", 3, checkpoint=checkpoint, dtype=dtype)
+
+    def text(self, clip, text=PROMPT):
+        return self.node("CLIPTextEncode", clip=clip, text=text)
+
+    def empty(self, width=64, height=64, batch_size=1):
+        return self.node("EmptyGlideLatent", width=width, height=height, batch_size=batch_size)
+
+    def ksampler(self, model, positive, negative, latent, **changes):
+        options = {
+            "seed": 1,
+            "steps": 4,
+            "cfg": 3.0,
+            "sampler_name": "euler",
+            "scheduler": "sgm_uniform",
+            "denoise": 1.0,
+        }
+        links = {"model": model, "positive": positive, "negative": negative, "latent_image": latent}
+        return self.node("KSampler", **links, **options | changes)
+
+    def save(self, latent):
+        self.node("SaveLatent", samples=latent, filename_prefix="test")
+
+
+def latents(host, graph):
+    """Runs a graph; the samples of each SaveLatent in it, in order, float32 [B, 3, H, W]."""
+    return finished_latents(host, graph, host.run(graph))
+
+
+def finished_latents(host, graph, outputs):
+    entries = [outputs[number]["latents"][0] for number in graph if graph[number]["class_type"] == "SaveLatent"]
+    files = (host.base / "output" / entry["subfolder"] / entry["filename"] for entry in entries)
+    return [load_file(file)["latent_tensor"] for file in files]

@@ -1,0 +1,92 @@
+"""The lesson about what lies where."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from glide_core.models.config import TINY_BASE
+from glide_core.models.text2im import Text2Im
+from glide_core.tiny import layout_lesson as layout
+from glide_core.tiny.layout_lesson import CLASSES, RADIUS, ROTATION, UNKNOWN, VALUES, Layout, targets
+from glide_core.tiny.scenes import COLOURS, SHAPES, SIZES, STYLES, sample_scene
+from glide_core.train.loop import initialise
+
+GRID = 16
+SCENES = [sample_scene(seed) for seed in range(100)]
+
+
+def test_the_cell_at_an_objects_centre_tells_all_of_it():
+    classes, values = targets(SCENES, GRID)
+    for k, scene in enumerate(SCENES):
+        top = scene.objects[0]  # the one inside, of two
+        x, y = (int(c * GRID / 256) for c in top.centre)
+        expected = [1 + list(SHAPES).index(top.shape), list(COLOURS).index(top.colour), STYLES.index(top.style)]
+        assert classes[k, :, y, x].tolist() == expected
+        dx, dy, size, rotation = values[k, :, y, x].tolist()
+        assert ((x + 0.5) * 16 - RADIUS * dx, (y + 0.5) * 16 - RADIUS * dy) == pytest.approx(top.centre, abs=1e-3)
+        assert RADIUS * math.exp(size) == pytest.approx(top.radius)
+        assert rotation * ROTATION == pytest.approx(top.rotation)
+
+
+def test_far_cells_say_that_nothing_is_near():
+    classes, values = targets(SCENES, GRID)
+    far = classes[:, 0] == 0
+    assert 0.2 < far.float().mean() < 0.9
+    assert (classes[:, 1:].movedim(1, -1)[far] == UNKNOWN).all() and (values.movedim(1, -1)[far] == 0).all()
+
+
+def test_small_objects_weigh_as_much_as_large_ones():
+    singles = [scene for scene in SCENES if not scene.relation]
+    weights = layout.pixel_weights(*targets(singles, GRID))
+    assert weights.shape == (len(singles), 1, 64, 64)
+    sums = {size: np.mean([w.sum() for w, s in zip(weights, singles) if s.objects[0].size == size]) for size in SIZES}
+    assert max(sums.values()) < 1.2 * min(sums.values())
+
+
+@pytest.mark.parametrize("res_blocks", [1, 2])
+def test_the_heads_read_a_quarter_of_the_pictures_side(res_blocks):
+    config = dataclasses.replace(TINY_BASE, num_res_blocks=res_blocks)
+    model = Text2Im(config)
+    heads = Layout(model)
+    side = config.image_size
+    tokens, mask = torch.zeros(1, config.text_ctx, dtype=torch.long), torch.ones(1, config.text_ctx, dtype=torch.bool)
+    with torch.no_grad():
+        model(torch.zeros(1, 3, side, side), torch.zeros(1), tokens, mask)
+    assert len(heads.features) == len(heads.heads) == res_blocks + 1
+    for head, features in zip(heads.heads, heads.features):
+        assert head(features).shape == (1, sum(CLASSES) + VALUES, side // 4, side // 4)
+
+
+def test_the_loss_is_zero_for_the_right_answer_only():
+    classes, values = targets(SCENES, GRID)
+
+    def answer(classes, values):
+        parts = [
+            100 * torch.nn.functional.one_hot(classes[:, k].clamp(min=0), size).movedim(-1, 1)
+            for k, size in enumerate(CLASSES)
+        ]
+        return torch.cat([*parts, values], dim=1).float()
+
+    right = answer(classes, values)
+    assert layout._loss(right, classes, values) == pytest.approx(0, abs=1e-4)
+    for wrong in (answer((classes + 1) % CLASSES[-1], values), answer(classes, -values), torch.zeros_like(right)):
+        assert layout._loss(wrong, classes, values) > 0.5
+    assert right.shape[1] == sum(CLASSES) + VALUES
+
+
+def test_the_unet_is_taught():
+    torch.manual_seed(0)
+    model = Text2Im(TINY_BASE)
+    initialise(model)
+    heads = Layout(model)
+    tokens, mask = torch.zeros(4, 32, dtype=torch.long), torch.ones(4, 32, dtype=torch.bool)
+    for _ in range(2):  # the features of one pass are gone in the next
+        model(torch.randn(4, 3, 32, 32), torch.zeros(4), tokens, mask)
+        loss = heads.loss(*targets(SCENES[:4], 8))
+    loss.backward()
+    gradients = [p.grad for p in model.unet.middle_block.parameters()]
+    assert np.isfinite(loss.item()) and any(g is not None and g.abs().sum() > 0 for g in gradients)
+    assert not heads.features

@@ -1,0 +1,66 @@
+"""`glide train` on a folder of pictures teaches the embedded model something new."""
+
+import csv
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from drawings import CAPTION, house, write_houses
+from glide_core import cli
+from glide_core.pipeline import Sampling, Stage, generate, to_uint8
+
+COUNT = 32
+SECONDS = 300
+
+
+def distance(checkpoint):
+    """Root mean square of the pixels' difference (0..255) from each of 8 samples to the nearest picture, averaged."""
+    pictures = np.stack([np.asarray(house(k), dtype=np.float64) for k in range(COUNT)])
+    sampling = Sampling(respacing="20", sampler="dpmpp_2m")
+    samples = to_uint8(generate(Stage.load(checkpoint), [CAPTION] * 8, sampling, seed=100)).numpy().astype(np.float64)
+    squares = np.square(samples[:, None] - pictures[None]).mean(axis=(2, 3, 4))
+    return np.sqrt(squares.min(axis=1)).mean()
+
+
+@pytest.mark.slow
+def test_32_pictures_are_learned_in_minutes(tmp_path):
+    folder, out = write_houses(tmp_path / "houses", COUNT), tmp_path / "out"
+    before = distance("tiny-base")
+    threads, start = torch.get_num_threads(), time.monotonic()
+    torch.set_num_threads(2)
+    cli.main(
+        [
+            "train",
+            str(folder),
+            "--init",
+            "tiny",
+            "--out",
+            str(out),
+            "--steps",
+            "200",
+            "--batch",
+            "16",
+            "--lr",
+            "5e-4",
+            "--warmup",
+            "10",
+            "--ema",
+            "0.98",
+            "--device",
+            "cpu",
+            "--sample-every",
+            "100",
+        ]
+    )
+    seconds = time.monotonic() - start
+    torch.set_num_threads(threads)
+    with (out / "log.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    after = distance(out / "base.safetensors")
+    first, last = np.mean(losses[:10]), np.mean(losses[-50:])
+    print(f"{seconds:.0f} s, loss {first:.4f} -> {last:.4f}, distance {before:.0f} -> {after:.0f}")
+    assert last < 0.5 * first
+    assert after < 0.6 * before
+    assert seconds < SECONDS

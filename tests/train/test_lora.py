@@ -1,0 +1,77 @@
+"""LoRA: what is trained, what it computes, and its file."""
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from glide_core.models.text2im import Text2Im
+from glide_core.train import lora
+from glide_core.train.loop import initialise
+from glide_core.train.optim import trained
+from small_models import BASE
+
+RANK = 3
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = Text2Im(BASE)
+    initialise(model)
+    return model
+
+
+def with_additions(model):
+    lora.add(model, RANK, scale=2.0)
+    for name, p in trained(model).items():
+        if name.endswith("up"):
+            torch.nn.init.normal_(p, std=0.1)
+    return model
+
+
+def run(model):
+    torch.manual_seed(1)
+    x, tokens = torch.randn(2, 3, 16, 16), torch.randint(0, 500, (2, BASE.text_ctx))
+    with torch.no_grad():
+        return model(x, torch.tensor([10.0, 900.0]), tokens, torch.ones_like(tokens, dtype=torch.bool))
+
+
+def test_additions_are_zero_at_first_and_all_that_is_trained(model):
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    before = run(model)
+    lora.add(model, RANK)
+    torch.testing.assert_close(run(model), before)
+    assert {name.rsplit(".", 1)[1] for name in trained(model)} == {"up", "down"}
+
+
+def test_a_frozen_part_gets_none(model):
+    model.text.requires_grad_(False)
+    lora.add(model, RANK)
+    assert all(not name.startswith("transformer") for name in trained(model))
+
+
+def test_the_merged_model_computes_the_same(model):
+    with_additions(model)
+    plain = Text2Im(BASE)
+    plain.load_state_dict(lora.merged(model))
+    torch.testing.assert_close(run(plain), run(model), atol=1e-5, rtol=1e-4)
+
+
+def test_the_file_has_the_weights_and_the_names_of_both_parts(model, tmp_path):
+    original = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with_additions(model)
+    lora.save(model, tmp_path / "lora.safetensors", step=7)
+    merged = lora.merged(model)
+    with safe_open(tmp_path / "lora.safetensors", "pt") as file:
+        assert file.metadata() == {"glide_kind": "base", "step": "7"}
+        tensors = {name: file.get_tensor(name).float() for name in file.keys()}
+    layers = {name.removesuffix(".lora_up.weight") for name in tensors if name.endswith("lora_up.weight")}
+    assert 3 * len(layers) == len(tensors)
+    for layer in layers:
+        name = f"{layer.removeprefix('diffusion_model.').removeprefix('text_encoders.text.')}.weight"
+        up, down = tensors[f"{layer}.lora_up.weight"], tensors[f"{layer}.lora_down.weight"]
+        scale = tensors[f"{layer}.alpha"].item() / len(down)
+        change = scale * (up.flatten(1) @ down.flatten(1)).view_as(original[name])
+        torch.testing.assert_close(merged[name], original[name] + change, atol=2e-3, rtol=1e-2)
+    assert any(layer.startswith("text_encoders.text.") for layer in layers)

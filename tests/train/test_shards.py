@@ -1,0 +1,91 @@
+"""Training data in the tar shards of a WebDataset."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+
+from drawings import house
+from glide_core.train.data import open_data
+
+pytest.importorskip("webdataset")
+
+
+def png(seed):
+    buffer = io.BytesIO()
+    house(seed, 24).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(path, samples):
+    """samples: name -> its files by extension."""
+    with tarfile.open(path, "w") as tar:
+        for name, files in samples.items():
+            for extension, content in files.items():
+                info = tarfile.TarInfo(f"{name}.{extension}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+
+
+@pytest.fixture
+def shards(tmp_path):
+    for shard in range(2):
+        names = range(5 * shard, 5 * shard + 5)
+        write(tmp_path / f"s-{shard}.tar", {f"{k:03d}": {"png": png(k), "txt": f"house {k}".encode()} for k in names})
+    return tmp_path
+
+
+def captions(data, count):
+    rng = np.random.default_rng(0)
+    pictures, texts = data.batch(rng, count)
+    assert pictures.shape == (count, 16, 16, 3) and pictures.dtype == np.uint8
+    return texts
+
+
+ALL = {f"house {k}" for k in range(10)}
+
+
+@pytest.mark.parametrize("pattern", ["", "s-{0..1}.tar"])
+def test_every_sample_once_an_epoch_in_a_new_order(shards, pattern):
+    data = open_data(str(shards / pattern), 16, scenes=0)
+    first, second = captions(data, 10), captions(data, 10)
+    assert set(first) == set(second) == ALL and first != second
+
+
+def test_processes_share_the_samples(shards):
+    parts = [captions(open_data(str(shards), 16, scenes=0, process=k, processes=2), 5) for k in range(2)]
+    assert set(parts[0]) | set(parts[1]) == ALL
+
+
+def test_a_stream_goes_on_where_it_was(shards):
+    data = open_data(str(shards), 16, scenes=0)
+    captions(data, 13)
+    again = open_data(str(shards), 16, scenes=0)
+    again.seek(data.position)
+    assert captions(again, 9) == captions(data, 9)
+
+
+def test_bad_samples_and_shards_are_reported_and_skipped(shards, capsys):
+    write(
+        shards / "s-2.tar",
+        {
+            "a": {"png": b"no picture", "txt": b"broken"},
+            "b": {"png": png(1)},
+            "c": {"txt": b"no picture"},
+        },
+    )
+    whole = (shards / "s-1.tar").read_bytes()
+    (shards / "s-3.tar").write_bytes(whole[:700])
+    assert set(captions(open_data(str(shards), 16, scenes=0), 20)) == ALL
+    err = capsys.readouterr().err
+    for text in ("a is left out", "b is left out: it has no caption", "c is left out: it has no picture", "s-3.tar"):
+        assert text in err
+
+
+def test_shards_without_samples_or_that_are_not_there(tmp_path):
+    write(tmp_path / "empty.tar", {})
+    with pytest.raises(ValueError, match="no samples"):
+        captions(open_data(str(tmp_path / "empty.tar"), 16, scenes=0), 1)
+    with pytest.raises(ValueError, match="missing.tar is not there"):
+        open_data(str(tmp_path / "missing.tar"), 16, scenes=0)
