@@ -26,7 +26,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from glide_core.diffusion.inpainting import RESAMPLE  # noqa: E402
+from glide_core.diffusion.inpainting import REPAINT_PASSES  # noqa: E402
 from glide_core.editing.photo import Editor  # noqa: E402
 from glide_core.editing.regions import Region, around, stitch  # noqa: E402
 from glide_core.images import write_sheet  # noqa: E402
@@ -43,7 +43,12 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--count", type=int, default=100, help="default: %(default)s")
     add("--context", default="visible,hidden", help="visible, hidden or parts of the steps (default: %(default)s)")
-    add("--resample", type=int, default=RESAMPLE, help="where hidden, as of `glide inpaint` (default: %(default)s)")
+    add(
+        "--repaint-passes",
+        type=int,
+        default=REPAINT_PASSES,
+        help="where hidden, as of `glide inpaint` (default: %(default)s)",
+    )
     add("--photo", action="store_true", help="the scenes as a camera sees them")
     add(
         "--crop",
@@ -125,7 +130,7 @@ class Case:
         pictures = [render(scene), render(wanted_scene)]
         if photo:
             pictures = [photographed(picture, np.random.default_rng(k)) for picture in pictures]
-        self.picture, self.truth = pictures
+        self.batch_index, self.truth = pictures
 
     def hit(self, picture: np.ndarray) -> bool:
         """Whether the judge sees the wanted colour and shape in the hole."""
@@ -138,7 +143,7 @@ def measure(editor: Editor, cases: list[Case]) -> tuple[list[bool], np.ndarray, 
     """Hits, colour steps [N, 3] (original, hard, Poisson) and pictures."""
     hits, steps, pictures = [], [], []
     for k, case in enumerate(cases):
-        image = torch.from_numpy(case.picture)[None].float() / 255
+        image = torch.from_numpy(case.batch_index)[None].float() / 255
         crop = editor(case.prompt, image, case.own[None].float(), case.region, seed=k)
         hard, poisson = (stitch(image, [case.region], crop, how=how) for how in ("hard", "poisson"))
         picture = (hard[0] * 255).round().byte().numpy()
@@ -163,9 +168,9 @@ def main() -> None:
             base,
             upsampler,
             Sampling(args.steps, args.sampler, args.guidance),
-            dataclasses.replace(UPSAMPLING, respacing=args.upsample_steps),
-            context_from=CONTEXTS[name] if name in CONTEXTS else float(name),
-            resample=args.resample,
+            dataclasses.replace(UPSAMPLING, steps=args.upsample_steps),
+            hide_until=CONTEXTS[name] if name in CONTEXTS else float(name),
+            repaint_passes=args.repaint_passes,
         )
         hits, steps, pictures = measure(editor, cases)
         print(f"| {name} | {100 * np.mean(hits):.1f} |", " | ".join(f"{value:.2f}" for value in steps.mean(0)), "|")

@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .diffusion.guidance import Denoiser, Encoded
-from .diffusion.inpainting import RESAMPLE, InpaintDenoiser, Inpainting, fit_mask, resampling
+from .diffusion.guidance import Denoiser, TextEncoding
+from .diffusion.inpainting import REPAINT_PASSES, InpaintDenoiser, Inpainting, fit_mask, repainting
 from .diffusion.samplers import SAMPLERS, StepNoise, seeded_noise
 from .diffusion.schedule import NoiseSchedule
 from .files import checkpoints
+from .models.config import UPSCALE
 from .models.text2im import Text2Im, quantize
 from .models.tokenizer import Tokenizer
 
@@ -29,19 +30,19 @@ class Sampling:
     """How to sample. The defaults are the base model's (OpenAI took 100 steps); ``UPSAMPLING`` is OpenAI's upsampler's.
 
     Attributes:
-        respacing: steps, see ``schedule.respace``.
+        steps: how many, or a respacing string: see ``schedule.respace``.
         sampler: a name in ``samplers.SAMPLERS``.
         guidance_scale: 1 follows the prompt loosely; 3 to 5 closely, with less variety.
         eta: DDIM's noise, 0 to 1; other samplers ignore it.
-        percentile: None clips x_start at every step; 0..1 is dynamic thresholding.
+        threshold: None clips x_start at every step; 0..1 is dynamic thresholding.
         temperature: scale of the initial noise.
     """
 
-    respacing: str | int = "50"
+    steps: str | int = "50"
     sampler: str = "ddpm"
     guidance_scale: float = 3.0
     eta: float = 0.0
-    percentile: float | None = None
+    threshold: float | None = None
     temperature: float = 1.0
 
     def __post_init__(self):
@@ -52,11 +53,11 @@ class Sampling:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a finite number")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta is {self.eta}: give a number from 0 to 1")
-        if self.percentile is not None and not 0 < self.percentile <= 1:
-            raise ValueError(f"percentile is {self.percentile}: give a number above 0 and up to 1, or None to clip")
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise ValueError(f"threshold is {self.threshold}: give a number above 0 and up to 1, or None to clip")
 
 
-UPSAMPLING = Sampling(respacing="fast27", sampler="ddim", guidance_scale=1.0, temperature=0.997)
+UPSAMPLING = Sampling(steps="fast27", sampler="ddim", guidance_scale=1.0, temperature=0.997)
 
 
 @dataclass
@@ -82,10 +83,10 @@ class Stage:
         return self.model.text.padding_embedding.device
 
     @torch.no_grad()
-    def encode(self, prompts: Sequence[str]) -> Encoded:
+    def encode(self, prompts: Sequence[str]) -> TextEncoding:
         """Run the text transformer: once per prompt, never per step."""
         tokens, mask = self.tokenizer.batch(prompts)
-        return Encoded(*self.model.text(tokens.to(self.device), mask.to(self.device)))
+        return TextEncoding(*self.model.text(tokens.to(self.device), mask.to(self.device)))
 
     def sample(
         self,
@@ -108,7 +109,7 @@ class Stage:
             size: side or (height, width) in pixels; default: what the model was trained on.
             negative: what guidance moves away from; empty is GLIDE's unconditional.
             seed: picture k is made with seed + k, and is the same alone or in any batch.
-            conditions: low_res, as in ``model.unet_input``; inpaint_image and inpaint_mask too, hard and always seen.
+            conditions: low_res, as in ``model.unet_input``; image and known too, hard and always seen.
             inpainting: what to repaint; the rest is kept exactly.
             image: [B, 3, H, W] in -1..1 to start from where denoise is below 1: it is noised to timestep
                 1000 * denoise and sampled from there (SDEdit, Meng 2021).
@@ -120,16 +121,16 @@ class Stage:
             ValueError: the size or an option does not fit the model.
         """
         shape = (len(prompts), 3, *self._size(size))
-        sigmas = self.schedule.respaced_sigmas(options.respacing, denoise).to(self.device)
+        sigmas = self.schedule.respaced_sigmas(options.steps, denoise).to(self.device)
         cond = self.encode(prompts)
         uncond = self.encode([negative] * len(prompts)) if options.guidance_scale != 1 else None
         denoiser = Denoiser(
-            self.model, self.schedule, cond, uncond, options.guidance_scale, options.percentile, conditions or {}, tile
+            self.model, self.schedule, cond, uncond, options.guidance_scale, options.threshold, conditions or {}, tile
         )
         model, sampler, extra = denoiser, SAMPLERS[options.sampler], {}
         if inpainting:
             model = InpaintDenoiser(denoiser, inpainting.to(self.device), sigmas)
-            sampler = resampling(sampler, inpainting.resample, model.visible_from)
+            sampler = repainting(sampler, inpainting.repaint_passes, model.visible_sigma)
         if options.sampler == "ddpm":
             extra["variance"] = denoiser.variance
         if options.sampler == "ddim":
@@ -163,7 +164,7 @@ def generate(stage: Stage, prompts: Sequence[str], options: Sampling = Sampling(
     Raises:
         ValueError: the checkpoint is not a base model.
     """
-    require(stage, "base")
+    require_kind(stage, "base")
     return stage.sample(prompts, options, **kwargs)
 
 
@@ -174,8 +175,8 @@ def inpaint(
     mask: Tensor,
     options: Sampling = Sampling(),
     *,
-    context_from: float = 0.0,
-    resample: int = RESAMPLE,
+    hide_until: float = 0.0,
+    repaint_passes: int = REPAINT_PASSES,
     **kwargs,
 ) -> Tensor:
     """Repaint a part of small pictures (paper section 2.4). kwargs: negative, seed, denoise, callback.
@@ -183,14 +184,16 @@ def inpaint(
     Args:
         image: [B, 3, H, W] in -1..1, as large as the model paints (64x64).
         mask: [B or 1, 1, h, w], 1 = repaint, between: by degree; of any size, see ``inpainting.fit_mask``.
-        context_from, resample: see ``Inpainting``.
+        hide_until, repaint_passes: see ``Inpainting``.
     Returns:
         [B, 3, H, W]; where the mask is 0 exactly the image.
     Raises:
         ValueError: the checkpoint is not an inpainting base model, or prompts, image and mask do not fit.
     """
-    require(stage, "base-inpaint")
-    inpainting = _inpainting(prompts, image, mask, image.shape[-2:], context_from=context_from, resample=resample)
+    require_kind(stage, "base-inpaint")
+    inpainting = _inpainting(
+        prompts, image, mask, image.shape[-2:], hide_until=hide_until, repaint_passes=repaint_passes
+    )
     size = (image.shape[-2], image.shape[-1])
     return stage.sample(prompts, options, size=size, inpainting=inpainting, image=inpainting.image, **kwargs)
 
@@ -215,10 +218,10 @@ def upsample(
         ValueError: the checkpoint is not such an upsampler, there is not one prompt per picture, or image and mask do
             not fit.
     """
-    require(stage, "upsample" if image is None else "upsample-inpaint")
+    require_kind(stage, "upsample" if image is None else "upsample-inpaint")
     if len(prompts) != len(low_res):
         raise ValueError(f"{len(low_res)} pictures but {len(prompts)} prompts: give one prompt per picture")
-    size = (4 * low_res.shape[-2], 4 * low_res.shape[-1])
+    size = (UPSCALE * low_res.shape[-2], UPSCALE * low_res.shape[-1])
     return stage.sample(
         prompts,
         options,
@@ -246,7 +249,7 @@ def _inpainting(prompts, image: Tensor, mask: Tensor | None, size, **context) ->
     return Inpainting(image.float(), fit_mask(mask.float(), size).expand(batch, -1, -1, -1), **context)
 
 
-def require(stage: Stage, kind: str) -> None:
+def require_kind(stage: Stage, kind: str) -> None:
     """Raise ValueError unless the stage's model is of this ``ModelConfig.kind``."""
     found = stage.model.config.kind
     if found != kind:

@@ -21,7 +21,7 @@ def blend_error(blend: str | None) -> bool | str:
     """For validate_inputs, before anything is painted: True, or what is wrong. None is a linked input."""
     try:
         if blend is not None:
-            blending.require(blend)
+            blending.require_blend(blend)
     except ValueError as error:
         return str(error)
     return True

@@ -2,10 +2,11 @@
 
 from comfy_api.latest import io
 
+from ..glide_core.models.config import UPSCALE
 from .checks import named
 from .host import conditioning, sampling
 from .schema import schema
-from .upsampling import SCALE, picture_to_enlarge
+from .upsampling import picture_to_enlarge
 
 
 class GlideUpsampleConditioning(io.ComfyNode):
@@ -40,7 +41,7 @@ class GlideUpsampleConditioning(io.ComfyNode):
                 for part in (positive, negative)
             )
         batch, _, height, width = picture.shape
-        canvas = sampling.empty((batch, 3, SCALE * height, SCALE * width))
+        canvas = sampling.empty((batch, 3, UPSCALE * height, UPSCALE * width))
         return io.NodeOutput(positive, negative, {"samples": canvas})
 
 

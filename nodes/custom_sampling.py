@@ -20,7 +20,7 @@ class GlideScheduler(io.ComfyNode):
             "SamplerCustom.",
             inputs=[
                 io.Model.Input("model", tooltip="The GLIDE model that will take the steps: each has its own schedule."),
-                steps_input(DEFAULTS.respacing),
+                steps_input(DEFAULTS.steps),
                 denoise_input("1 starts from noise. Less starts later, for a picture to repaint: fewer steps."),
             ],
             outputs=[io.Sigmas.Output(tooltip="For SamplerCustomAdvanced, SamplerCustom, SplitSigmas and the like.")],
@@ -105,7 +105,7 @@ class GlideThreshold(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "percentile",
-                    default=Threshold.percentile,
+                    default=Threshold.threshold,
                     min=0.5,
                     max=1.0,
                     step=0.001,

@@ -3,7 +3,7 @@
 import torch
 from comfy_api.latest import io, ui
 
-from ..glide_core.diffusion.inpainting import RESAMPLE, fit_mask
+from ..glide_core.diffusion.inpainting import REPAINT_PASSES, fit_mask
 from ..glide_core.editing import regions
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error
@@ -63,7 +63,7 @@ class GlideInpaint(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "resample",
-                    default=RESAMPLE,
+                    default=REPAINT_PASSES,
                     min=1,
                     max=20,
                     optional=True,
@@ -98,10 +98,10 @@ class GlideInpaint(io.ComfyNode):
         visible_from,
         denoise,
         negative=None,
-        resample=RESAMPLE,
+        resample=REPAINT_PASSES,
     ) -> io.NodeOutput:
         with named("GlideInpaint"):
-            sampling.require(model, "base-inpaint")
+            sampling.require_kind(model, "base-inpaint")
             mask = regions.fit(image, mask)
             small = shrunk(image, model.model.config)
             if not mask.any():

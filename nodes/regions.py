@@ -156,7 +156,7 @@ def _stitched(crops, cut: Cut, blend, feather, match):
     image = regions.stitch(cut.image, cut.regions, crops, how=blend, feather=feather, match=match)
     rest = cut.mask.clone()
     for region in cut.regions:
-        rest[region.picture][region.own] = 0
+        rest[region.batch_index][region.own] = 0
     return image, rest
 
 

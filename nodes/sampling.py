@@ -62,7 +62,7 @@ def sampling_inputs(defaults: Sampling) -> list[io.Input]:
     """The widgets that GlideSampler and GlideUpsampler share."""
     return [
         seed_input(),
-        steps_input(defaults.respacing),
+        steps_input(defaults.steps),
         sampler_input(defaults.sampler),
         io.Float.Input(
             "guidance_scale",
@@ -169,7 +169,7 @@ class GlideSampler(io.ComfyNode):
         negative=None,
     ) -> io.NodeOutput:
         with named("GlideSampler"):
-            sampling.require(model, "base")
+            sampling.require_kind(model, "base")
             options = Sampling(steps, sampler, guidance_scale, eta, dynamic_threshold or None)
             latent = sampling.run(model, positive, negative, latent, options, seed, denoise)
         return io.NodeOutput(latent, sampling.to_image(latent["samples"]))

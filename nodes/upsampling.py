@@ -7,6 +7,7 @@ from comfy_api.latest import io
 
 from ..glide_core.diffusion.inpainting import fit_mask
 from ..glide_core.editing import regions
+from ..glide_core.models.config import UPSCALE
 from ..glide_core.pipeline import UPSAMPLING
 from .checks import named, steps_error
 from .host import conditioning, sampling
@@ -14,8 +15,6 @@ from .host.inpainting import inpaint
 from .inpainting import untouched
 from .sampling import sampling_inputs
 from .schema import schema
-
-SCALE = 4
 
 
 class GlideUpsampler(io.ComfyNode):
@@ -92,17 +91,17 @@ class GlideUpsampler(io.ComfyNode):
         with named("GlideUpsampler"):
             if (original is None) != (mask is None):
                 raise ValueError("original and mask belong together: connect both, or none to enlarge a whole picture")
-            sampling.require(model, "upsample" if mask is None else "upsample-inpaint")
+            sampling.require_kind(model, "upsample" if mask is None else "upsample-inpaint")
             low_res = picture_to_enlarge(latent, image)
             batch, _, height, width = low_res.shape
-            canvas = sampling.empty((batch, 3, SCALE * height, SCALE * width))
+            canvas = sampling.empty((batch, 3, UPSCALE * height, UPSCALE * width))
             if mask is not None:
                 canvas, mask = _original(original, mask, canvas)
                 if not mask.any():
                     return untouched(cls, canvas, original)
             options = dataclasses.replace(
                 UPSAMPLING,
-                respacing=steps,
+                steps=steps,
                 sampler=sampler,
                 guidance_scale=guidance_scale,
                 eta=eta,

@@ -44,13 +44,13 @@ def sampling_options(
     add(
         f"--{prefix}steps",
         type=steps_option,
-        default=str(defaults.respacing),
+        default=str(defaults.steps),
         metavar="STEPS",
         help="1 to 1000, fast27, ddimN, or steps per section as in 10,10,3,2,2 (default: %(default)s)",
     )
     add(f"--{prefix}sampler", choices=list(SAMPLERS), default=defaults.sampler, help="default: %(default)s")
     add(
-        f"--{prefix}guidance",
+        f"--{prefix}guidance-scale",
         type=number(0, 100),
         default=defaults.guidance_scale,
         metavar="SCALE",
@@ -66,23 +66,30 @@ def sampling_options(
     add(
         f"--{prefix}threshold",
         type=number(0.001, 1),
-        default=defaults.percentile,
+        default=defaults.threshold,
         metavar="PART",
         help="dynamic thresholding: the part of the values that is kept, such as 0.995 (default: clip)",
     )
     add(
-        f"--{prefix}temp",
+        f"--{prefix}temperature",
         type=number(0, 10),
         default=defaults.temperature,
         metavar="SCALE",
         help="scale of the initial noise (default: %(default)s)",
     )
+    old_name(add, f"--{prefix}guidance", f"{prefix}guidance_scale", number(0, 100))
+    old_name(add, f"--{prefix}temp", f"{prefix}temperature", number(0, 10))
+
+
+def old_name(add: Callable, option: str, dest: str, type: Callable) -> None:
+    """Keep the name that an option had in earlier versions working, without a line in the help."""
+    add(option, dest=dest.replace("-", "_"), type=type, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
     from ..pipeline import Sampling
 
-    names = ("steps", "sampler", "guidance", "eta", "threshold", "temp")
+    names = ("steps", "sampler", "guidance_scale", "eta", "threshold", "temperature")
     return Sampling(*(getattr(args, prefix + name) for name in names))
 
 
@@ -142,14 +149,14 @@ def make_folder(option: str, folder: Path) -> None:
 def load_stage(args: argparse.Namespace, option: str, source: str, kind: str) -> Stage:
     from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
     from ..files.checkpoints import CheckpointError
-    from ..pipeline import Stage, require
+    from ..pipeline import Stage, require_kind
 
     device = pick_device(args.device)
     args.device, args.dtype = device.type, pick_dtype(args.dtype, device)
     exact_fp32()
     try:
         stage = Stage.load(source, device=device, dtype=DTYPES[args.dtype])
-        require(stage, kind)
+        require_kind(stage, kind)
     except ValueError as error:
         raise CheckpointError(f"{option} {error}") from error
     return stage

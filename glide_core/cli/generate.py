@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
     common.sampling_options(
-        parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance 3"
+        parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance-scale 3"
     )
     common.sampling_options(
         parser,
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         UPSAMPLING,
         "upsampler",
         "GLIDE's published: --upsample-steps fast27 "
-        "--upsample-sampler ddim --upsample-temp 0.997 --upsample-guidance 1",
+        "--upsample-sampler ddim --upsample-temperature 0.997 --upsample-guidance-scale 1",
     )
 
 

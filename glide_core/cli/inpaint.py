@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import images
-from ..diffusion.inpainting import RESAMPLE
+from ..diffusion.inpainting import REPAINT_PASSES
 from ..editing import blending, regions
 from ..editing.photo import Editor, edit, squares
 from ..pipeline import UPSAMPLING, Sampling
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what("--grow", type=common.number(0, 1000), default=0, metavar="PIXELS", help="make the mask larger (default: 0)")
     what("--each", action="store_true", help="one square for each connected region of the mask, not one for all")
     what(
-        "--context-factor",
+        "--crop-factor",
         type=common.number(1, 100),
         default=2.0,
         metavar="FACTOR",
@@ -45,23 +45,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how to repaint").add_argument
     how(
-        "--context",
-        type=_context,
-        default="visible",
-        metavar="WHEN",
-        help="when the model sees the surroundings: "
-        "visible (default) fits in best; hidden paints from the prompt alone, for when it is ignored; a number from 0 "
-        "to 1 shows them from this part of the steps on",
+        "--hide-until",
+        type=common.number(0, 1),
+        default=0.0,
+        metavar="PART",
+        help="share of the steps for which the model does not see the surroundings. 0 (default) fits in best; 1 paints "
+        "from the prompt alone, for when the prompt is ignored; between, it obeys first and fits in at the end",
     )
     how(
-        "--resample",
+        "--repaint-passes",
         type=common.count,
-        default=RESAMPLE,
+        default=REPAINT_PASSES,
         metavar="TIMES",
-        help="how often the steps that "
-        "decide what comes are taken while the surroundings are hidden, until both agree; 1 is fastest (default: "
-        "%(default)s)",
+        help="how often each step that decides the picture is taken while the surroundings are hidden, until both "
+        "agree; 1 is fastest (default: %(default)s)",
     )
+    common.old_name(what, "--context-factor", "crop_factor", common.number(1, 100))
+    common.old_name(how, "--context", "hide_until", _context)
+    common.old_name(how, "--resample", "repaint_passes", common.count)
     how(
         "--denoise",
         type=common.number(0.01, 1),
@@ -93,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--upsampler", metavar="FILE", help="the inpainting upsampler that belongs to the file in --checkpoint")
     common.sampling_options(
-        parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance 5"
+        parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance-scale 5"
     )
     common.sampling_options(
         parser,
@@ -101,18 +102,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         UPSAMPLING,
         "upsampler",
         "GLIDE's published: --upsample-steps fast27 "
-        "--upsample-sampler ddim --upsample-temp 0.997 --upsample-guidance 1",
+        "--upsample-sampler ddim --upsample-temperature 0.997 --upsample-guidance-scale 1",
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Cut, repaint, enlarge and put back."""
     common.require_png("--output", args.output)
-    blending.require(args.blend)
+    blending.require_blend(args.blend)
     image, mask = _read(args)
     common.make_folder("--output", args.output.parent)
     walk = (args.square or min(mask.shape[1:])) if args.pad else None
-    found = squares(mask, context=args.context_factor, each=args.each, walk=walk)
+    found = squares(mask, crop_factor=args.crop_factor, each=args.each, walk=walk)
     if found:
         editor = _editor(args)
         common.warn_of_cuts(editor.base, [args.prompt])
@@ -164,16 +165,17 @@ def _editor(args: argparse.Namespace) -> Editor:
         common.sampling(args),
         common.sampling(args, "upsample_"),
         args.negative,
-        {"visible": 0.0, "hidden": 1.0}.get(args.context, args.context),
-        args.resample,
+        args.hide_until,
+        args.repaint_passes,
         args.denoise,
         args.detail,
         common.progress,
     )
 
 
-def _context(text: str) -> str | float:
-    return text if text in ("visible", "hidden") else common.number(0, 1)(text)
+def _context(text: str) -> float:
+    """The value of the old option ``--context`` as one of ``--hide-until``."""
+    return {"visible": 0.0, "hidden": 1.0}[text] if text in ("visible", "hidden") else common.number(0, 1)(text)
 
 
 def _margins(text: str) -> list[int]:

@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "",
         UPSAMPLING,
         "upsampler",
-        "GLIDE's published: --steps fast27 --sampler ddim --temp 0.997 --guidance 1",
+        "GLIDE's published: --steps fast27 --sampler ddim --temperature 0.997 --guidance-scale 1",
     )
 
 

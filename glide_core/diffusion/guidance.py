@@ -15,7 +15,7 @@ from .schedule import NoiseSchedule
 from .tiles import tiled
 
 
-class Encoded(NamedTuple):
+class TextEncoding(NamedTuple):
     """A batch of prompts as the U-Net reads them: xf_out [B, N, xf_width], xf_proj [B, 4 * num_channels]."""
 
     xf_out: Tensor
@@ -32,9 +32,9 @@ def clip(x_start: Tensor) -> Tensor:
     return x_start.clamp(-1, 1)
 
 
-def dynamic_threshold(x_start: Tensor, percentile: float) -> Tensor:
+def dynamic_threshold(x_start: Tensor, threshold: float) -> Tensor:
     """Scale each picture so that this part (0..1) of its values is within -1..1 (Saharia 2022, section 2.3)."""
-    limit = torch.quantile(x_start.flatten(1).abs().float(), percentile, dim=1).clamp(min=1).to(x_start)
+    limit = torch.quantile(x_start.flatten(1).abs().float(), threshold, dim=1).clamp(min=1).to(x_start)
     limit = limit.view(-1, *[1] * (x_start.ndim - 1))
     return x_start.clamp(-limit, limit) / limit
 
@@ -46,8 +46,8 @@ class Denoiser:
     Attributes:
         model, schedule: the checkpoint and the noise schedule it was trained on.
         cond, uncond: the encoded prompts; uncond may be None where guidance_scale is 1.
-        percentile: None clips x_start, else ``dynamic_threshold``.
-        conditions: inpaint_image, inpaint_mask, low_res: see ``model.unet_input``. With an inpaint_mask the known
+        threshold: None clips x_start, else ``dynamic_threshold``.
+        conditions: image, known, low_res: see ``model.unet_input``. With an known the known
             pixels are pinned in x_start at every step, as the reference does.
         tile: pictures with longer sides are denoised in windows of this side.
         variance: gets the learned variance of the conditional half.
@@ -55,10 +55,10 @@ class Denoiser:
 
     model: Text2Im
     schedule: NoiseSchedule
-    cond: Encoded
-    uncond: Encoded | None = None
+    cond: TextEncoding
+    uncond: TextEncoding | None = None
     guidance_scale: float = 1.0
-    percentile: float | None = None
+    threshold: float | None = None
     conditions: dict[str, Tensor] = field(default_factory=dict)
     tile: int | None = None
     variance: Variance = field(default_factory=Variance)
@@ -88,8 +88,8 @@ class Denoiser:
         return eps.chunk(halves)
 
     def _bounded(self, x_start: Tensor) -> Tensor:
-        return clip(x_start) if self.percentile is None else dynamic_threshold(x_start, self.percentile)
+        return clip(x_start) if self.threshold is None else dynamic_threshold(x_start, self.threshold)
 
 
-def _pinned(x_start: Tensor, inpaint_image: Tensor | None = None, inpaint_mask: Tensor | None = None, **_) -> Tensor:
-    return x_start if inpaint_mask is None else x_start * (1 - inpaint_mask) + inpaint_image * inpaint_mask
+def _pinned(x_start: Tensor, image: Tensor | None = None, known: Tensor | None = None, **_) -> Tensor:
+    return x_start if known is None else x_start * (1 - known) + image * known

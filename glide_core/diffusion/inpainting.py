@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .guidance import Denoiser
-from .samplers import resampled
+from .samplers import repainted_steps
 
-RESAMPLE = 4  # times that a step is taken while the surroundings are hidden
+REPAINT_PASSES = 4  # times that a step is taken while the surroundings are hidden
 DECISIVE = (1.0, 20.0)  # sigmas between which it is; two other ranges did as well: benchmarks/README.md
 FULL = 0.98  # from this degree on a pixel is repainted from the first step: masks in JPEGs are not quite white
 
@@ -36,20 +36,20 @@ def repainted(mask: Tensor, timestep: Tensor, first: float) -> Tensor:
     return (mask > 0) & ((mask >= FULL) | (timestep.view(-1, 1, 1, 1) <= mask * first))
 
 
-def visible_from(sigmas: Tensor, context_from: float) -> float:
+def visible_sigma(sigmas: Tensor, hide_until: float) -> float:
     """The largest sigma at which the model sees the surroundings.
 
     Args:
         sigmas: [steps + 1] descending to 0.
-        context_from: part of the steps to hide them for: 0 never, 1 always.
+        hide_until: part of the steps to hide them for: 0 never, 1 always.
     """
-    return float(sigmas[math.ceil(context_from * (len(sigmas) - 1))])
+    return float(sigmas[math.ceil(hide_until * (len(sigmas) - 1))])
 
 
-def resampling(sampler, times: int, shown: float):
+def repainting(sampler, times: int, shown: float):
     """A sampler that takes decisive steps so many times until the surroundings are shown, at the sigma ``shown``."""
     low, high = DECISIVE
-    return resampled(sampler, times, max(low, shown), high)
+    return repainted_steps(sampler, times, max(low, shown), high)
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,22 @@ class Inpainting:
     Attributes:
         image: [B, 3, H, W] in -1..1.
         mask: [B, 1, H, W], 1 = repaint.
-        context_from: part of the steps, 0..1, after which the model sees the known pixels. Until then it paints from
+        hide_until: part of the steps, 0..1, after which the model sees the known pixels. Until then it paints from
             the prompt alone, and pinning holds the picture together: the paper's implicit inpainting (appendix E).
-        resample: how often each step that decides what comes is taken until then, see ``samplers.resampled``; 1 is the
-            paper's, with which the hole's edge cuts off more objects.
+        repaint_passes: how often each step that decides the picture is taken until then, see
+            ``samplers.repainted_steps``. 1 is the paper's way, with which the hole's edge cuts off more objects.
     """
 
     image: Tensor
     mask: Tensor
-    context_from: float = 0.0
-    resample: int = RESAMPLE
+    hide_until: float = 0.0
+    repaint_passes: int = REPAINT_PASSES
 
     def __post_init__(self):
-        if not 0 <= self.context_from <= 1:
-            raise ValueError(f"context_from is {self.context_from}: give a number from 0 (visible) to 1 (hidden)")
-        if self.resample < 1:
-            raise ValueError(f"resample is {self.resample}: give 1 or more")
+        if not 0 <= self.hide_until <= 1:
+            raise ValueError(f"hide_until is {self.hide_until}: give a number from 0 (visible) to 1 (hidden)")
+        if self.repaint_passes < 1:
+            raise ValueError(f"repaint_passes is {self.repaint_passes}: give 1 or more")
 
     def to(self, device) -> Inpainting:
         return replace(self, image=self.image.to(device), mask=self.mask.to(device))
@@ -85,11 +85,11 @@ class InpaintDenoiser:
 
     def __init__(self, denoiser: Denoiser, inpainting: Inpainting, sigmas: Tensor):
         self.denoiser, self.image, self.mask = denoiser, inpainting.image, inpainting.mask
-        self.visible_from = visible_from(sigmas, inpainting.context_from)
+        self.visible_sigma = visible_sigma(sigmas, inpainting.hide_until)
         self.first = float(denoiser.schedule.timestep(sigmas[:1]))
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
-        seen = (self.mask == 0) & (sigma <= self.visible_from).view(-1, 1, 1, 1)
-        x_start = self.denoiser(x, sigma, inpaint_image=self.image, inpaint_mask=seen.to(x))
+        seen = (self.mask == 0) & (sigma <= self.visible_sigma).view(-1, 1, 1, 1)
+        x_start = self.denoiser(x, sigma, image=self.image, known=seen.to(x))
         free = repainted(self.mask, self.denoiser.schedule.timestep(sigma), self.first)
         return torch.where(free, x_start, self.image)

@@ -183,7 +183,7 @@ def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=No
     return x
 
 
-def resampled(sampler, times: int, low: float, high: float):
+def repainted_steps(sampler, times: int, low: float, high: float):
     """The same sampler, which takes each step between the sigmas ``low`` and ``high`` several times, every time from
     fresh noise (RePaint, Lugmayr 2022, algorithm 1): what is painted and what is pinned around it come to agree.
 

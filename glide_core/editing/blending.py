@@ -29,7 +29,7 @@ def blend(painted: Tensor, target: Tensor, own: Tensor, how: str, feather: int =
     return torch.where(weight > 0, painted * weight + target * (1 - weight), target)
 
 
-def require(how: str) -> None:
+def require_blend(how: str) -> None:
     """Raise ValueError now where ``blend`` could not do this: better than after the painting."""
     if how not in BLENDS:
         raise ValueError(f"blend {how!r} is none of {', '.join(BLENDS)}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .. import pipeline
-from ..diffusion.inpainting import RESAMPLE, fit_mask
+from ..diffusion.inpainting import REPAINT_PASSES, fit_mask
+from ..models.config import UPSCALE
 from ..pipeline import UPSAMPLING, Sampling, Stage
 from . import regions
 
@@ -21,7 +22,7 @@ class Editor:
     """Both inpainting models and how to use them.
 
     Attributes:
-        context_from, resample: see ``inpainting.Inpainting``.
+        hide_until, repaint_passes: see ``inpainting.Inpainting``.
         denoise: below 1 the base starts from what is under the mask.
         detail: the longest side that is painted with the photo's own pixels; of larger squares the repainted part is
             enlarged, and comes back blurred.
@@ -33,8 +34,8 @@ class Editor:
     sampling: Sampling = Sampling()
     upsampling: Sampling = UPSAMPLING
     negative: str = ""
-    context_from: float = 0.0
-    resample: int = RESAMPLE
+    hide_until: float = 0.0
+    repaint_passes: int = REPAINT_PASSES
     denoise: float = 1.0
     detail: int = 1024
     progress: Progress = lambda name: nullcontext()
@@ -57,15 +58,17 @@ class Editor:
                 crop,
                 hole,
                 self.sampling,
-                context_from=self.context_from,
-                resample=self.resample,
+                hide_until=self.hide_until,
+                repaint_passes=self.repaint_passes,
                 denoise=self.denoise,
                 callback=callback,
                 **options,
             )
         for name, size in self._sizes(region.side):
             crop, hole = self._cut(image, mask, region, size)
-            low_res = _channels_first(regions.resize(_channels_last(painted)[0], (size // 4, size // 4))[None])
+            low_res = _channels_first(
+                regions.resize(_channels_last(painted)[0], (size // UPSCALE, size // UPSCALE))[None]
+            )
             with self.progress(name) as callback:
                 painted = pipeline.upsample(
                     self.upsampler,
@@ -102,11 +105,11 @@ def _channels_last(samples: Tensor) -> Tensor:
     return ((samples.float().movedim(1, -1) + 1) / 2).clamp(0, 1)
 
 
-def squares(mask: Tensor, *, context: float, each: bool, walk: int | None) -> list[regions.Region]:
+def squares(mask: Tensor, *, crop_factor: float, each: bool, walk: int | None) -> list[regions.Region]:
     """The squares to repaint: around the mask, or for outpainting ``walk`` pixels wide and half overlapping."""
     if not mask.any():
         return []
-    return list(regions.walk(mask, walk, walk // 2)) if walk else regions.around(mask, context, each)
+    return list(regions.walk(mask, walk, walk // 2)) if walk else regions.around(mask, crop_factor, each)
 
 
 def edit(editor: Editor, prompt: str, image: Tensor, mask: Tensor, found: list[regions.Region], seed: int = 0, **blend):
@@ -119,5 +122,5 @@ def edit(editor: Editor, prompt: str, image: Tensor, mask: Tensor, found: list[r
     for region in found:
         crop = editor(prompt, image[..., :3], rest, region, seed)
         image = regions.stitch(image, [region], crop, **blend)
-        rest[region.picture][region.own] = 0
+        rest[region.batch_index][region.own] = 0
     return image

@@ -28,11 +28,11 @@ class Region:
     """A square of one picture of a batch. It may stick out of the picture: there the picture is mirrored.
 
     Attributes:
-        picture: its number in the batch.
+        batch_index: its number in the batch.
         own: [H, W] bool, the pixels of the picture that this square repaints.
     """
 
-    picture: int
+    batch_index: int
     top: int
     left: int
     side: int
@@ -73,16 +73,16 @@ def grow(mask: Tensor, pixels: int) -> Tensor:
     return torch.from_numpy(np.stack(grown)).to(mask)
 
 
-def around(mask: Tensor, context: float = 2.0, each: bool = False) -> list[Region]:
+def around(mask: Tensor, crop_factor: float = 2.0, each: bool = False) -> list[Region]:
     """Squares around the masked pixels, at least one per picture.
 
     Args:
         mask: [B, H, W].
-        context: side of the square as a multiple of the longer side of what is masked, up to the picture's.
+        crop_factor: side of the square as a multiple of the longer side of what is masked, up to the picture's.
         each: one square for each connected region instead of one for the whole mask.
     """
     owned = ((number, own) for number, part in enumerate(mask) for own in _parts(part > 0, each))
-    return [Region(number, *_square(own, context), own) for number, own in owned]
+    return [Region(number, *_square(own, crop_factor), own) for number, own in owned]
 
 
 def _parts(own: Tensor, each: bool) -> list[Tensor]:
@@ -94,7 +94,7 @@ def _parts(own: Tensor, each: bool) -> list[Tensor]:
     return [torch.from_numpy(labels == k).to(own.device) for k in range(1, count + 1)]
 
 
-def _square(own: Tensor, context: float) -> tuple[int, int, int]:
+def _square(own: Tensor, crop_factor: float) -> tuple[int, int, int]:
     """top, left, side; of an empty mask the middle of the picture."""
     size = own.shape
     if not own.any():
@@ -103,7 +103,7 @@ def _square(own: Tensor, context: float) -> tuple[int, int, int]:
     spans = [torch.where(own.any(dim=1 - axis))[0][[0, -1]].tolist() for axis in (0, 1)]
     longest = max(last - first + 1 for first, last in spans)
     # Beyond the picture's longer side there is nothing to see but its mirror image.
-    side = min(max(math.ceil(longest * max(context, 1.0)), MIN_SIDE), max(size))
+    side = min(max(math.ceil(longest * max(crop_factor, 1.0)), MIN_SIDE), max(size))
     return *(_place(first, last, side, length) for (first, last), length in zip(spans, size)), side
 
 
@@ -141,19 +141,21 @@ def _inside(start: int, side: int, length: int) -> int:
     return (length - side) // 2 if side > length else start
 
 
-def cut(image: Tensor, mask: Tensor, regions: list[Region], size: int, method: str = "area") -> tuple[Tensor, Tensor]:
+def cut(
+    image: Tensor, mask: Tensor, regions: list[Region], size: int, interpolation: str = "area"
+) -> tuple[Tensor, Tensor]:
     """The squares [N, size, size, C] and their masks [N, size, size].
 
     In the mask of a square everything that is masked is masked, also what another square repaints.
 
     Args:
-        method: "area" or "lanczos", to make squares smaller; larger is always Lanczos.
+        interpolation: "area" or "lanczos", to make squares smaller; larger is always Lanczos.
     """
     pieces, masks = [], []
     for region in regions:
         window = _window(region, image.shape[1:3], image.device)
-        pieces.append(resize(image[region.picture][window], (size, size), method))
-        masks.append(fit_mask(mask[region.picture][window][None, None], (size, size))[0, 0])
+        pieces.append(resize(image[region.batch_index][window], (size, size), interpolation))
+        masks.append(fit_mask(mask[region.batch_index][window][None, None], (size, size))[0, 0])
     return torch.stack(pieces), torch.stack(masks)
 
 
@@ -171,12 +173,12 @@ def _mirrored(start: int, count: int, length: int) -> Tensor:
     return torch.where(i < length, i, period - i)
 
 
-def resize(image: Tensor, size: tuple[int, int], method: str = "area") -> Tensor:
+def resize(image: Tensor, size: tuple[int, int], interpolation: str = "area") -> Tensor:
     """[H, W, C] in another size; the same size is the very same values."""
     if tuple(image.shape[:2]) == size:
         return image
     shrinks = max(size) < max(image.shape[:2])
-    filter = Image.Resampling.BOX if method == "area" and shrinks else Image.Resampling.LANCZOS
+    filter = Image.Resampling.BOX if interpolation == "area" and shrinks else Image.Resampling.LANCZOS
     channels = [Image.fromarray(channel) for channel in image.movedim(-1, 0).cpu().float().contiguous().numpy()]
     resized = np.stack([channel.resize(size[::-1], filter) for channel in channels], axis=-1)
     return torch.from_numpy(resized.clip(0, 1)).to(image)
@@ -190,7 +192,7 @@ def stitch(
     how: str = "feather",
     feather: int = 8,
     match: bool = False,
-    method: str = "area",
+    interpolation: str = "area",
 ) -> Tensor:
     """Put repainted squares back. Outside of what they own (and its feather) the values are the image's very own.
 
@@ -213,16 +215,16 @@ def stitch(
     for region, crop in zip(regions, crops):
         if not region.own.any():
             continue
-        painted = resize(crop[..., :3].to(out), (region.side, region.side), method)
+        painted = resize(crop[..., :3].to(out), (region.side, region.side), interpolation)
         (rows, inner_rows), (columns, inner_columns) = (
             _overlap(start, region.side, length) for start, length in zip((region.top, region.left), image.shape[1:3])
         )
         painted = painted[inner_rows, inner_columns]
-        target = out[region.picture, rows, columns, :3]
+        target = out[region.batch_index, rows, columns, :3]
         own = region.own[rows, columns].to(out.device)
         if match:
             painted = match_colours(painted, target, own)
-        out[region.picture, rows, columns, :3] = blend(painted, target, own, how, feather)
+        out[region.batch_index, rows, columns, :3] = blend(painted, target, own, how, feather)
     return out
 
 

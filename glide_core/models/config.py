@@ -6,6 +6,8 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+UPSCALE = 4  # how many times larger the upsampler makes a picture's sides
+
 
 @dataclass(frozen=True)
 class ModelConfig:

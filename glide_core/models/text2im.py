@@ -77,24 +77,24 @@ def unet_input(
     config: ModelConfig,
     x: Tensor,
     *,
-    inpaint_image: Tensor | None = None,
-    inpaint_mask: Tensor | None = None,
+    image: Tensor | None = None,
+    known: Tensor | None = None,
     low_res: Tensor | None = None,
 ) -> Tensor:
     """Join the noisy picture with its conditions in the channel order of the published models.
 
     Args:
         x: [B, 3, H, W].
-        inpaint_image: [B, 3, H, W] in -1..1, read where the mask is 1 (inpaint models; default: nothing is known).
-        inpaint_mask: [B, 1, H, W], 1 = known.
+        image: [B, 3, H, W] in -1..1, read where the mask is 1 (inpaint models; default: nothing is known).
+        known: [B, 1, H, W], 1 = known.
         low_res: [B, 3, h, w] in -1..1 (upsamplers), as ``quantize`` leaves it.
     Returns:
         [B, config.in_channels, H, W].
     """
     parts = [x]
     if config.inpaint:
-        mask = torch.zeros_like(x[:, :1]) if inpaint_mask is None else inpaint_mask
-        image = torch.zeros_like(x) if inpaint_image is None else inpaint_image
+        mask = torch.zeros_like(x[:, :1]) if known is None else known
+        image = torch.zeros_like(x) if image is None else image
         parts += [image * mask, mask]
     if config.low_res:
         parts.append(F.interpolate(low_res, x.shape[-2:], mode="bilinear", align_corners=False))

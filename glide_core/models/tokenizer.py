@@ -13,7 +13,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 
-class Encoded(NamedTuple):
+class TokenizedPrompt(NamedTuple):
     """One prompt as a model reads it.
 
     Attributes:
@@ -76,7 +76,7 @@ class Tokenizer:
     def padding_id(self) -> int:
         return self.vocab_size - 1
 
-    def __call__(self, text: str) -> Encoded:
+    def __call__(self, text: str) -> TokenizedPrompt:
         """Encode one prompt. Raises TypeError if it is not a string."""
         if not isinstance(text, str):
             raise TypeError(f"a prompt must be a string, not {type(text).__name__}")
@@ -85,7 +85,7 @@ class Tokenizer:
         encoding = self._tokenizer.encode(text.lower(), add_special_tokens=False)
         ids = encoding.ids[: self.text_ctx]
         padding = self.text_ctx - len(ids)
-        return Encoded(
+        return TokenizedPrompt(
             ids=ids + [self.padding_id] * padding,
             mask=[True] * len(ids) + [False] * padding,
             count=len(encoding.ids),

@@ -131,8 +131,8 @@ def prepare(config: ModelConfig, pictures: np.ndarray, resolution: int, rng: np.
         if resolution != images.shape[-1]:
             images = F.interpolate(images, (resolution,) * 2, mode="area")
     if config.inpaint:  # low_res shows the whole picture all the same
-        conditions["inpaint_image"] = images
-        conditions["inpaint_mask"] = torch.from_numpy(random_masks(rng, len(images), resolution))
+        conditions["image"] = images
+        conditions["known"] = torch.from_numpy(random_masks(rng, len(images), resolution))
     return images, conditions
 
 

@@ -17,7 +17,7 @@ from .data import Data
 from .loss import prepare
 
 COUNT = 4
-SAMPLING = Sampling(respacing="20", sampler="dpmpp_2m")
+SAMPLING = Sampling(steps="20", sampler="dpmpp_2m")
 
 
 class Samples:
@@ -54,8 +54,8 @@ class Samples:
 
     def _given(self) -> torch.Tensor | None:
         """What the model sees besides the prompt, as a picture: the hole is gray."""
-        if "inpaint_image" in self.conditions:
-            return self.conditions["inpaint_image"] * self.conditions["inpaint_mask"]
+        if "image" in self.conditions:
+            return self.conditions["image"] * self.conditions["known"]
         if "low_res" in self.conditions:
             return torch.nn.functional.interpolate(self.conditions["low_res"], scale_factor=4, mode="nearest")
         return None

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...glide_core.diffusion.inpainting import RESAMPLE, resampling, visible_from
+from ...glide_core.diffusion.inpainting import REPAINT_PASSES, repainting, visible_sigma
 from ...glide_core.diffusion.schedule import NUM_TIMESTEPS
 from ...glide_core.pipeline import Sampling
 from . import conditioning, sampling
@@ -22,19 +22,19 @@ def inpaint(
     options: Sampling,
     seed: int,
     denoise=1.0,
-    context_from=0.0,
-    resample=RESAMPLE,
+    hide_until=0.0,
+    repaint_passes=REPAINT_PASSES,
 ) -> dict:
     """Repaint a part of pictures -> LATENT.
 
     Args:
         image: [B, 3, H, W] in -1..1; mask: [B, 1, H, W], 1 = repaint.
-        context_from: part of the steps after which the model sees the surroundings.
-        resample: how often decisive steps are taken until then.
+        hide_until: part of the steps after which the model sees the surroundings.
+        repaint_passes: how often decisive steps are taken until then.
     """
     schedule = model.get_model_object("model_sampling").schedule
-    sigmas = sampling.sigmas(model, options.respacing, denoise)
-    shown = visible_from(sigmas, context_from)
+    sigmas = sampling.sigmas(model, options.steps, denoise)
+    shown = visible_sigma(sigmas, hide_until)
     shown_at = _percent(schedule, sigmas, shown)
     hole = (mask > 0).to(mask)
     positive, negative = (
@@ -42,7 +42,7 @@ def inpaint(
         for part in (positive, negative or conditioning.unconditional(positive))
     )
     latent = {"samples": image, "noise_mask": mask}
-    again = partial(resampling, times=resample, shown=shown)
+    again = partial(repainting, times=repaint_passes, shown=shown)
     result = sampling.run(model, positive, negative, latent, options, seed, denoise, wrapper=again)
     return {"samples": result["samples"]}
 

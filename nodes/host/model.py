@@ -170,7 +170,7 @@ class GlideModel(comfy.model_base.BaseModel):
 
 
 def _surroundings(noise: Tensor, kwargs: dict) -> dict[str, Tensor]:
-    """inpaint_image and inpaint_mask of ``unet_input``, or nothing where nothing is known.
+    """image and known of ``unet_input``, or nothing where nothing is known.
 
     From the keys of the stock InpaintModelConditioning, else from the LATENT and its noise mask.
     """
@@ -180,7 +180,7 @@ def _surroundings(noise: Tensor, kwargs: dict) -> dict[str, Tensor]:
         return {}
     mask = mask[:, :1] if mask.ndim == 4 else mask[:, None]
     mask, image = (_fit(part.to(kwargs["device"], torch.float32), noise) for part in (mask, image))
-    return {"inpaint_image": image, "inpaint_mask": 1 - mask.round()}  # the host's mask is 1 where it repaints
+    return {"image": image, "known": 1 - mask.round()}  # the host's mask is 1 where it repaints
 
 
 def _fit(image: Tensor, noise: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def require_glide(model) -> None:
         raise ValueError("model is not a GLIDE model: connect the MODEL of a GlideLoader")
 
 
-def require(model, kind: str) -> None:
+def require_kind(model, kind: str) -> None:
     """Raise ValueError unless the MODEL is a GLIDE model of this kind."""
     require_glide(model)
     found = model.model.config.kind
@@ -50,9 +50,9 @@ def sampler(name: str, eta: float, wrapper: Callable | None = None):
     return comfy.samplers.KSAMPLER(function, {"eta": eta} if name == "ddim" else {})
 
 
-def sigmas(model, respacing: str, denoise: float) -> Tensor:
+def sigmas(model, steps: str, denoise: float) -> Tensor:
     """A respacing of the model's own schedule as SIGMAS; for denoise see ``NoiseSchedule.respaced_sigmas``."""
-    return model.model.schedule.respaced_sigmas(respacing, denoise)
+    return model.model.schedule.respaced_sigmas(steps, denoise)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def run(
     samples = fixed_empty(model, latent)
     for name, part in (("positive", positive), ("negative", negative or positive)):
         conditioning.check_all(name, part, model.model, samples.shape[0])
-    if options.percentile is not None:
-        model = with_threshold(model, Threshold(DYNAMIC, options.percentile))
-    steps = sigmas(model, options.respacing, denoise)
+    if options.threshold is not None:
+        model = with_threshold(model, Threshold(DYNAMIC, options.threshold))
+    steps = sigmas(model, options.steps, denoise)
     mask = masks.fitted(latent, tuple(samples.shape[-2:]))
     if mask is not None:
         model = masks.with_soft_masks(model, steps[:1])

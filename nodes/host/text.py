@@ -10,7 +10,7 @@ from comfy.sd1_clip import escape_important, token_weights, unescape_important
 
 from ...glide_core.models.config import ModelConfig
 from ...glide_core.models.text import TextTransformer
-from ...glide_core.models.tokenizer import Encoded, Tokenizer
+from ...glide_core.models.tokenizer import TokenizedPrompt, Tokenizer
 from . import conditioning
 from .attention import attention
 
@@ -29,7 +29,7 @@ class HostTokenizer:
     def __init__(self, embedding_directory=None, tokenizer_data={}):
         self.tokenizer: Tokenizer = tokenizer_data[TOKENS]
 
-    def encode(self, text: str) -> tuple[Encoded, list[float]]:
+    def encode(self, text: str) -> tuple[TokenizedPrompt, list[float]]:
         """A prompt with weights -> its tokens, and the weight of each. Weights do not change the tokens."""
         plain, weights = _unweighted(text)
         encoded = self.tokenizer(plain)

@@ -17,17 +17,17 @@ class Threshold:
 
     Attributes:
         mode: OFF, CLIP to -1..1, or DYNAMIC thresholding.
-        percentile: of DYNAMIC, 0..1.
+        threshold: of DYNAMIC, 0..1.
     """
 
     mode: str = CLIP
-    percentile: float = 0.995
+    threshold: float = 0.995
 
     def __call__(self, args: dict) -> Tensor:
         denoised = args["denoised"]
         if self.mode == OFF:
             return denoised
-        return clip(denoised) if self.mode == CLIP else dynamic_threshold(denoised, self.percentile)
+        return clip(denoised) if self.mode == CLIP else dynamic_threshold(denoised, self.threshold)
 
 
 def with_threshold(model, threshold: Threshold):

@@ -164,7 +164,7 @@ def test_pictures_of_any_kind_are_read(mode):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_steps_and_samplers_are_understood(steps, sampler):
     args = cli._parse(["generate", PROMPT, "-o", "out.png", "--steps", steps, "--upsample-sampler", sampler])
-    assert cli_common.sampling(args).respacing == steps
+    assert cli_common.sampling(args).steps == steps
     assert cli_common.sampling(args, "upsample_").sampler == sampler
 
 

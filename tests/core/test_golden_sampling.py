@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from glide_core.diffusion.guidance import Denoiser, Encoded
+from glide_core.diffusion.guidance import Denoiser, TextEncoding
 from glide_core.diffusion.samplers import sample_ddim, sample_ddpm
 from glide_core.diffusion.schedule import NoiseSchedule, respace
 from glide_core.models.text2im import quantize
@@ -47,7 +47,7 @@ def run(kind, noise, respacing, sampler, guidance_scale, conditions=None, temper
     schedule = NoiseSchedule(model.config.noise_schedule)
     with torch.no_grad():
         texts = model.text(*(part.to(noise.device) for part in golden.tokens(golden.meta["prompts"]["trajectories"])))
-    cond, uncond = (Encoded(*(part[i : i + 1] for part in texts)) for i in (0, 1))
+    cond, uncond = (TextEncoding(*(part[i : i + 1] for part in texts)) for i in (0, 1))
     denoiser = Denoiser(model, schedule, cond, uncond, guidance_scale, conditions=conditions)
     if sampler is sample_ddpm:
         options["variance"] = denoiser.variance
@@ -87,7 +87,7 @@ def test_inpainting_run_pins_the_known_region(device):
     mask[..., top:bottom, left:right] = 0
     image = golden.draw("image", (2, 3, 64, 64)).tanh()[:1]
     noise = GoldenNoise(name, (2, 3, 64, 64), torch.float64, device)
-    conditions = {"inpaint_image": image, "inpaint_mask": mask}
+    conditions = {"image": image, "known": mask}
     x = run("base-inpaint", noise, "8", sample_ddpm, golden.meta["guidance_scale"][name], conditions)
     close(x, golden.npz("trajectories_small.npz")[name])
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from glide_core.diffusion.guidance import Denoiser, Encoded, clip, dynamic_threshold, guide
+from glide_core.diffusion.guidance import Denoiser, TextEncoding, clip, dynamic_threshold, guide
 from glide_core.diffusion.samplers import SAMPLERS, seeded_noise
 from glide_core.diffusion.schedule import NoiseSchedule
 from glide_core.models.config import BASE, PUBLISHED, ModelConfig
@@ -44,7 +44,7 @@ class FakeUNet:
 
 
 def encoded(value, variance=0.0, batch=2):
-    return Encoded(torch.full((batch, 8, 16), value), torch.full((batch, 64), variance))
+    return TextEncoding(torch.full((batch, 8, 16), value), torch.full((batch, 64), variance))
 
 
 def denoiser(*args, config=BASE, **kwargs):
@@ -97,8 +97,8 @@ def test_variance_is_the_conditional_halfs():
     assert model.variance.take(x).eq(0.7).all()
 
 
-@pytest.mark.parametrize("percentile", [None, 0.9, 1.0])
-def test_known_pixels_are_pinned_exactly(percentile):
+@pytest.mark.parametrize("threshold", [None, 0.9, 1.0])
+def test_known_pixels_are_pinned_exactly(threshold):
     mask = torch.zeros(2, 1, 16, 16)
     mask[..., :8] = 1
     image = seeded_noise((2, 3, 16, 16), 1).clamp(-1, 1)
@@ -106,12 +106,12 @@ def test_known_pixels_are_pinned_exactly(percentile):
     model = denoiser(
         encoded(7.0),
         config=PUBLISHED["base-inpaint"],
-        percentile=percentile,
-        conditions={"inpaint_image": image, "inpaint_mask": mask},
+        threshold=threshold,
+        conditions={"image": image, "known": mask},
     )
     x_start = model(x, sigma)
     assert x_start[..., :8].equal(image[..., :8])
-    unpinned = denoiser(encoded(7.0), percentile=percentile)(x, sigma)
+    unpinned = denoiser(encoded(7.0), threshold=threshold)(x, sigma)
     assert x_start[..., 8:].equal(unpinned[..., 8:])
 
 
@@ -119,11 +119,11 @@ def test_clip():
     assert clip(torch.tensor([-2.0, 0.5, 2.0])).tolist() == [-1, 0.5, 1]
 
 
-@pytest.mark.parametrize("percentile", [0.5, 0.995, 1.0])
-def test_dynamic_threshold_keeps_the_range(percentile):
-    bounded = dynamic_threshold(3 * seeded_noise((2, 3, 16, 16), 0), percentile)
+@pytest.mark.parametrize("threshold", [0.5, 0.995, 1.0])
+def test_dynamic_threshold_keeps_the_range(threshold):
+    bounded = dynamic_threshold(3 * seeded_noise((2, 3, 16, 16), 0), threshold)
     assert bounded.abs().max() <= 1
-    assert bounded.abs().flatten(1).ge(1 - 1e-6).float().mean(dim=1).allclose(torch.tensor(1 - percentile), atol=0.01)
+    assert bounded.abs().flatten(1).ge(1 - 1e-6).float().mean(dim=1).allclose(torch.tensor(1 - threshold), atol=0.01)
 
 
 def test_dynamic_threshold_of_everything_divides_by_the_largest():
@@ -156,7 +156,7 @@ def stage():
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_picture_is_the_same_alone_and_in_a_batch(stage, sampler):
-    options = Sampling(respacing=4, sampler=sampler, eta=1.0)
+    options = Sampling(steps=4, sampler=sampler, eta=1.0)
     prompts = ["a red circle", "", "two cats"]
     batch = stage.sample(prompts, options, seed=5)
     assert batch.shape == (3, 3, 16, 16) and batch.dtype == torch.float32
@@ -166,7 +166,7 @@ def test_picture_is_the_same_alone_and_in_a_batch(stage, sampler):
 
 
 def test_seeds_and_prompts_matter(stage):
-    options = Sampling(respacing=4)
+    options = Sampling(steps=4)
     same = stage.sample(["a"], options, seed=1)
     assert same.equal(stage.sample(["a"], options, seed=1))
     assert not same.equal(stage.sample(["a"], options, seed=2))
@@ -180,7 +180,7 @@ def test_text_is_encoded_once_and_a_step_is_one_call(stage):
         getattr(stage.model, name).register_forward_hook(lambda *_, name=name: calls.append(name))
         for name in ("text", "unet")
     ]
-    stage.sample(["a"], Sampling(respacing=3), callback=lambda *step: steps.append(step))
+    stage.sample(["a"], Sampling(steps=3), callback=lambda *step: steps.append(step))
     for hook in hooks:
         hook.remove()
     assert calls == ["text", "text", "unet", "unet", "unet"]
@@ -189,13 +189,13 @@ def test_text_is_encoded_once_and_a_step_is_one_call(stage):
 
 @pytest.mark.parametrize("size, shape", [(8, (8, 8)), ((8, 24), (8, 24)), (None, (16, 16))])
 def test_sizes(stage, size, shape):
-    assert stage.sample(["a"], Sampling(respacing=1), size=size).shape[2:] == shape
+    assert stage.sample(["a"], Sampling(steps=1), size=size).shape[2:] == shape
 
 
 @pytest.mark.parametrize("size", [0, 7, (8, 9), -8])
 def test_bad_sizes_are_named(stage, size):
     with pytest.raises(ValueError, match="multiples of 2"):
-        stage.sample(["a"], Sampling(respacing=1), size=size)
+        stage.sample(["a"], Sampling(steps=1), size=size)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_bad_sizes_are_named(stage, size):
         ("eta", float("nan")),
         ("eta", -0.1),
         ("eta", 1.1),
-        ("percentile", 0.0),
-        ("percentile", 1.1),
+        ("threshold", 0.0),
+        ("threshold", 1.1),
     ],
 )
 def test_bad_options_are_named(name, value):

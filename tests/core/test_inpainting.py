@@ -8,15 +8,15 @@ import torch
 from test_golden_sampling import GoldenNoise, close
 
 import inpaint_models
-from glide_core.diffusion.guidance import Denoiser, Encoded
+from glide_core.diffusion.guidance import Denoiser, TextEncoding
 from glide_core.diffusion.inpainting import (
     DECISIVE,
-    RESAMPLE,
+    REPAINT_PASSES,
     InpaintDenoiser,
     Inpainting,
     fit_mask,
     repainted,
-    visible_from,
+    visible_sigma,
 )
 from glide_core.diffusion.samplers import sample_ddpm
 from glide_core.diffusion.schedule import NoiseSchedule
@@ -55,7 +55,7 @@ def test_the_reference_run():
     schedule = NoiseSchedule(model.config.noise_schedule)
     with torch.no_grad():
         texts = model.text(*golden.tokens(golden.meta["prompts"]["trajectories"]))
-    cond, uncond = (Encoded(*(part[i : i + 1] for part in texts)) for i in (0, 1))
+    cond, uncond = (TextEncoding(*(part[i : i + 1] for part in texts)) for i in (0, 1))
     denoiser = Denoiser(model, schedule, cond, uncond, golden.meta["guidance_scale"][name])
     sigmas = schedule.respaced_sigmas("8")
     noise = GoldenNoise(name, (2, 3, 64, 64), torch.float64)
@@ -117,15 +117,15 @@ def test_soft_masks_repaint_by_degree(stages):
 
 def test_context(stages):
     sigmas = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.0])
-    assert [visible_from(sigmas, f) for f in (0, 0.25, 0.5, 0.6, 1)] == [8, 4, 2, 1, 0]
+    assert [visible_sigma(sigmas, f) for f in (0, 0.25, 0.5, 0.6, 1)] == [8, 4, 2, 1, 0]
 
-    def run(image, context_from):
-        return inpaint(stages["base"], ["a red circle"], image, hole(), QUICK, context_from=context_from)
+    def run(image, hide_until):
+        return inpaint(stages["base"], ["a red circle"], image, hole(), QUICK, hide_until=hide_until)
 
     image, other = picture(), picture(seed=2)
     visible, hidden, half = (run(image, f) for f in (0.0, 1.0, 0.5))
     assert not torch.equal(visible, hidden) and not torch.equal(half, hidden) and not torch.equal(half, visible)
-    with pytest.raises(ValueError, match="context_from is 2"):
+    with pytest.raises(ValueError, match="hide_until is 2"):
         run(other, 2)
 
 
@@ -134,14 +134,14 @@ def test_hidden_pixels_do_not_reach_the_model(stages):
     unet = stages["base"].model.unet
     hook = unet.register_forward_pre_hook(lambda module, args: seen.append(args[0][:, 3:7].abs().sum(dim=(1, 2, 3))))
     try:
-        inpaint(stages["base"], ["x"], picture(), hole(), QUICK, context_from=0.5)
+        inpaint(stages["base"], ["x"], picture(), hole(), QUICK, hide_until=0.5)
     finally:
         hook.remove()
     assert [bool((s > 0).all()) for s in seen] == [False, False, True, True]
 
 
 def test_decisive_steps_are_taken_again_while_the_surroundings_are_hidden(stages):
-    def steps_taken(context_from, **kwargs):
+    def steps_taken(hide_until, **kwargs):
         taken = []
         inpaint(
             stages["base"],
@@ -149,7 +149,7 @@ def test_decisive_steps_are_taken_again_while_the_surroundings_are_hidden(stages
             picture(),
             hole(),
             Sampling("10", "ddpm", 2.0),
-            context_from=context_from,
+            hide_until=hide_until,
             callback=lambda step, total, x_start: taken.append(step),
             **kwargs,
         )
@@ -159,12 +159,12 @@ def test_decisive_steps_are_taken_again_while_the_surroundings_are_hidden(stages
     sigmas = stages["base"].schedule.respaced_sigmas("10").tolist()
     decisive = [i for i in once if DECISIVE[0] <= sigmas[i + 1] and sigmas[i] <= DECISIVE[1]]
     assert len(decisive) > 2
-    assert steps_taken(0.0) == steps_taken(1.0, resample=1) == once
-    assert steps_taken(1.0) == sorted(once + (RESAMPLE - 1) * decisive)
+    assert steps_taken(0.0) == steps_taken(1.0, repaint_passes=1) == once
+    assert steps_taken(1.0) == sorted(once + (REPAINT_PASSES - 1) * decisive)
     shown = decisive[1] + 1
-    assert steps_taken(shown / 10, resample=2) == sorted(once + decisive[:2])
-    with pytest.raises(ValueError, match="resample is 0"):
-        steps_taken(1.0, resample=0)
+    assert steps_taken(shown / 10, repaint_passes=2) == sorted(once + decisive[:2])
+    with pytest.raises(ValueError, match="repaint_passes is 0"):
+        steps_taken(1.0, repaint_passes=0)
 
 
 def test_sdedit_stays_near_the_picture(stages):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.reference import load_reference, reference_model
-from glide_core.diffusion.guidance import Denoiser, Encoded
+from glide_core.diffusion.guidance import Denoiser, TextEncoding
 from glide_core.diffusion.samplers import StepNoise, sample_ddpm, seeded_noise
 from glide_core.diffusion.schedule import NoiseSchedule
 from glide_core.models.config import PUBLISHED
@@ -91,7 +91,7 @@ def test_ddpm_run(monkeypatch):
     expected = diffusion.p_sample_loop(guided, shape, noise=x, device="cpu", model_kwargs=text)
 
     texts = ours.text(tokens, mask)
-    cond, uncond = (Encoded(*(part[i : i + 1] for part in texts)) for i in (0, 1))
+    cond, uncond = (TextEncoding(*(part[i : i + 1] for part in texts)) for i in (0, 1))
     schedule = NoiseSchedule(ours.config.noise_schedule)
     sigmas = schedule.respaced_sigmas("7,1")
     denoiser = Denoiser(ours, schedule, cond, uncond, scale)

@@ -36,7 +36,7 @@ def test_outside_the_feather_not_one_value_differs(number):
     before = image.clone()
     each, size, how = bool(number % 2), (64, 256, 100)[number % 3], blending.BLENDS[number % 3]
     feather = int(rng.integers(0, 20))
-    found = regions.around(mask, context=float(rng.uniform(1, 4)), each=each)
+    found = regions.around(mask, crop_factor=float(rng.uniform(1, 4)), each=each)
     crops, masks = regions.cut(image, mask, found, size, ("area", "lanczos")[number % 2])
     assert crops.shape == (len(found), size, size, 3) and masks.shape == (len(found), size, size)
     assert (masks > 0).any() == (mask > 0).any()
@@ -55,7 +55,7 @@ def test_a_square_that_is_not_resized_comes_back_as_it_was(size):
     image = torch.rand(1, *size, 3)
     mask = torch.zeros(1, *size)
     mask[:, 5:20, 40:70] = 1
-    (region,) = regions.around(mask, context=3)
+    (region,) = regions.around(mask, crop_factor=3)
     crops, masks = regions.cut(image, mask, [region], region.side)
     assert torch.equal(regions.stitch(image, [region], crops, how="hard"), image)
     crops[:] = 0.25
@@ -66,10 +66,10 @@ def test_a_square_that_is_not_resized_comes_back_as_it_was(size):
 def test_squares_move_into_the_picture_and_are_mirrored_where_they_do_not_fit():
     mask = torch.zeros(1, 100, 400)
     mask[:, 90:100, 390:400] = 1
-    (corner,) = regions.around(mask, context=4)
+    (corner,) = regions.around(mask, crop_factor=4)
     assert (corner.top, corner.left, corner.side) == (60, 360, 40)
     mask[:, :, 200:400] = 1
-    (wide,) = regions.around(mask, context=1)
+    (wide,) = regions.around(mask, crop_factor=1)
     assert (wide.top, wide.left, wide.side) == (-50, 200, 200)
     rows = torch.arange(100.0)[None, :, None, None].expand(1, 100, 400, 3) / 100
     crops, _ = regions.cut(rows, mask, [wide], 200)
@@ -80,8 +80,8 @@ def test_squares_move_into_the_picture_and_are_mirrored_where_they_do_not_fit():
 def test_one_square_for_each_connected_region():
     mask = torch.zeros(2, 100, 100)
     mask[0, 5:10, 5:10] = mask[0, 50:60, 50:60] = mask[1, 90:, 90:] = 1
-    assert [region.picture for region in regions.around(mask, each=True)] == [0, 0, 1]
-    assert [region.picture for region in regions.around(mask)] == [0, 1]
+    assert [region.batch_index for region in regions.around(mask, each=True)] == [0, 0, 1]
+    assert [region.batch_index for region in regions.around(mask)] == [0, 1]
     image = torch.zeros(2, 100, 100, 3)
     found = regions.around(mask, each=True)
     crops = torch.stack([torch.full((8, 8, 3), value) for value in (0.25, 0.5, 0.75)])

@@ -9,7 +9,7 @@ from glide_core.diffusion.samplers import (
     SAMPLERS,
     StepNoise,
     Variance,
-    resampled,
+    repainted_steps,
     sample_ddim,
     sample_ddpm,
     sample_euler,
@@ -78,7 +78,7 @@ def test_stochastic_samples_follow_the_data(name, options, schedule):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_resampled_follows_the_data_and_repeats_the_steps_between(name):
+def test_repainted_follows_the_data_and_repeats_the_steps_between(name):
     sigmas = NoiseSchedule("linear").respaced_sigmas(100)
     asked, reported = [], []
 
@@ -87,7 +87,7 @@ def test_resampled_follows_the_data_and_repeats_the_steps_between(name):
         return gaussian(x, sigma)
 
     x = start(float(sigmas[0]), (1, 3, 100, 100))
-    sampler = resampled(SAMPLERS[name], 3, 0.5, 5.0)
+    sampler = repainted_steps(SAMPLERS[name], 3, 0.5, 5.0)
     x = sampler(model, x, sigmas, callback=lambda step: reported.append(step["i"]), noise=StepNoise(0, 1))
     assert abs(x.mean() - MEAN) < 0.02
     assert abs(x.std() - STD) < 0.05
@@ -99,7 +99,7 @@ def test_resampled_follows_the_data_and_repeats_the_steps_between(name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_resampled_once_is_the_sampler_itself(name):
+def test_repainted_once_is_the_sampler_itself(name):
     sigmas = NoiseSchedule("linear").respaced_sigmas(12)
     x = start(float(sigmas[0]))
     seed = {"seed": 3} if name == "ddpm" else {}  # what ComfyUI passes, and the model takes
@@ -108,8 +108,8 @@ def test_resampled_once_is_the_sampler_itself(name):
         return gaussian(x, sigma)
 
     expected = SAMPLERS[name](model, x, sigmas, seed)
-    assert torch.equal(resampled(SAMPLERS[name], 1, 0.5, 5.0)(model, x, sigmas, seed), expected)
-    assert not torch.equal(resampled(SAMPLERS[name], 2, 0.5, 5.0)(model, x, sigmas, seed), expected)
+    assert torch.equal(repainted_steps(SAMPLERS[name], 1, 0.5, 5.0)(model, x, sigmas, seed), expected)
+    assert not torch.equal(repainted_steps(SAMPLERS[name], 2, 0.5, 5.0)(model, x, sigmas, seed), expected)
 
 
 def test_learned_variance_gives_the_exact_one():

@@ -72,8 +72,8 @@ class Golden:
         """low_res, image and known mask as the golden runs drew them, for what the model reads."""
         size, out = config.image_size, {}
         if config.inpaint:
-            out["inpaint_image"] = self.draw("image", (batch, 3, size, size)).tanh()
-            out["inpaint_mask"] = (self.draw("mask", (batch, 1, size, size)) > 0).float()
+            out["image"] = self.draw("image", (batch, 3, size, size)).tanh()
+            out["known"] = (self.draw("mask", (batch, 1, size, size)) > 0).float()
         if config.low_res:
             out["low_res"] = self.draw("low_res", (batch, 3, 64, 64)).tanh()
         return out

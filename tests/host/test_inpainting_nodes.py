@@ -225,7 +225,7 @@ def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
         Sampling("12", "ddpm", 2.0),
         seed=7,
         denoise=0.9,
-        context_from=0.4,
+        hide_until=0.4,
         resample=2,
     )
     difference = np.abs(picture - to_uint8(expected)[0].numpy().astype(int))

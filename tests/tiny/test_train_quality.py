@@ -18,7 +18,7 @@ SECONDS = 300
 def distance(checkpoint):
     """Root mean square of the pixels' difference (0..255) from each of 8 samples to the nearest picture, averaged."""
     pictures = np.stack([np.asarray(house(k), dtype=np.float64) for k in range(COUNT)])
-    sampling = Sampling(respacing="20", sampler="dpmpp_2m")
+    sampling = Sampling(steps="20", sampler="dpmpp_2m")
     samples = to_uint8(generate(Stage.load(checkpoint), [CAPTION] * 8, sampling, seed=100)).numpy().astype(np.float64)
     squares = np.square(samples[:, None] - pictures[None]).mean(axis=(2, 3, 4))
     return np.sqrt(squares.min(axis=1)).mean()

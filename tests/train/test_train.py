@@ -192,7 +192,7 @@ def test_an_inpainting_model_is_shown_what_is_left_and_all_of_low_res(config):
     config = dataclasses.replace(config, inpaint=True)
     pictures = np.random.default_rng(0).integers(0, 256, (4, config.image_size, config.image_size, 3), dtype=np.uint8)
     images, conditions = prepare(config, pictures, 16, np.random.default_rng(1))
-    mask = conditions["inpaint_mask"]
+    mask = conditions["known"]
     assert mask.shape == (4, 1, 16, 16) and 0 < mask.mean() < 1
     channels = unet_input(config, torch.zeros_like(images), **conditions)
     torch.testing.assert_close(channels[:, 3:6], images * mask)
