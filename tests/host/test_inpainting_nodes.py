@@ -210,7 +210,7 @@ def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
         context="hidden first",
         visible_from=0.4,
         denoise=0.9,
-        resample=2,
+        repaint_passes=2,
     )
     graph.node("SaveImage", images=painted, filename_prefix="edit")
     picture = edited(host, graph)
@@ -226,7 +226,7 @@ def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
         seed=7,
         denoise=0.9,
         hide_until=0.4,
-        resample=2,
+        repaint_passes=2,
     )
     difference = np.abs(picture - to_uint8(expected)[0].numpy().astype(int))
     assert (difference > 2).mean() < 0.002
