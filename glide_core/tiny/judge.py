@@ -1,7 +1,7 @@
-"""A judge of the drawn scenes of ``train.scenes``: tells what a picture shows by palette, outlines and texture.
+"""A judge of pictures of drawn scenes: it tells what a picture shows by its colours, outlines and texture.
 
-It knows the grammar and nothing of the models, so it serves as a measure of them; on true renderings it is right in
-99 of 100 (``tests/test_judge.py``). Pixels are those of a 256x256 picture.
+The judge knows the grammar of ``scenes`` and nothing of the models, so it can measure them. It is right about 99 of 100
+true renderings, as ``tests/tiny/test_judge.py`` makes sure. All pixels are those of a 256x256 picture.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 
 from .scenes import BACKGROUNDS, COLOURS, SHAPES, SIZES, STRIPE_PERIOD, Scene, accent
 
-FOREGROUND = 11.0  # distance in Lab from the background's colour
-CONTRAST = 7.0  # in lightness, of stripes and outlines
-GRID = 64  # side of the normalised blobs that are compared with the outlines
-GRID_SCALE = 26.0  # pixels of that grid for the square root of a blob's area
+FOREGROUND = 11.0  # a pixel belongs to an object if its colour is so far from the background's in Lab
+CONTRAST = 7.0  # stripes and outlines differ at least so much in lightness
+GRID = 64  # side of the grid on which blobs are compared with the outlines
+GRID_SCALE = 26.0  # on that grid the square root of every blob's area is so many pixels
 ROTATIONS = np.linspace(-0.24, 0.24, 9)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One object found in a picture; centre (x, y) in pixels."""
+    """One object that was found in a picture; its centre is (x, y) in pixels."""
 
     shape: str
     colour: str
@@ -36,7 +36,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a picture shows. ``nested``: the first of two objects lies inside the second."""
+    """What a picture shows. Where it is ``nested``, the first of its two objects lies inside the second."""
 
     background: str
     objects: tuple[Seen, ...]
@@ -56,10 +56,14 @@ def look(picture: np.ndarray) -> Sight:
 
 
 def judge(sight: Sight, scene: Scene) -> dict[str, list[bool]]:
-    """What is right: for background, colour, shape, size, style and relation one verdict each time it was asked for.
+    """Compare what a picture shows with the scene that was asked for.
 
-    The objects seen are paired with the scene's so that most is right. "all" is one verdict over everything,
-    the number of objects included; a style counts only where it is not flat, which prompts leave unnamed.
+    The objects that were seen are paired with the scene's so that as much as possible is right.
+
+    Returns:
+        For "background", "colour", "shape", "size", "style" and "relation" one verdict each time it was asked for. A
+        style counts only where it is not flat, because prompts do not name that one. "all" has one verdict about
+        everything, including the number of objects.
     """
     best = max(
         (_verdicts(order, sight, scene) for order in permutations(_padded(sight.objects, len(scene.objects)))),
@@ -77,8 +81,8 @@ def _verdicts(order: tuple[Seen | None, ...], sight: Sight, scene: Scene) -> dic
     pairs = list(zip(order, scene.objects))
     verdicts = {"background": [sight.background == scene.background]}
     for name in ("colour", "shape", "size"):
-        verdicts[name] = [bool(seen) and getattr(seen, name) == getattr(item, name) for seen, item in pairs]
-    verdicts["style"] = [bool(seen) and seen.style == item.style for seen, item in pairs if item.style != "flat"]
+        verdicts[name] = [seen is not None and getattr(seen, name) == getattr(item, name) for seen, item in pairs]
+    verdicts["style"] = [seen is not None and seen.style == item.style for seen, item in pairs if item.style != "flat"]
     verdicts["relation"] = [_related(order, sight, scene.relation)] if scene.relation else []
     return verdicts
 
@@ -90,27 +94,35 @@ def _related(order: tuple[Seen | None, ...], sight: Sight, relation: str) -> boo
     if relation == "inside" or sight.nested:
         return relation == "inside" and sight.nested and sight.objects[0] is first and sight.objects[1] is second
     dx, dy = np.subtract(second.centre, first.centre)
-    found = ("to the left of" if dx > 0 else "to the right of") if abs(dx) > abs(dy) else "above" if dy > 0 else "below"
-    return found == relation
+    if abs(dx) > abs(dy):
+        return relation == ("to the left of" if dx > 0 else "to the right of")
+    return relation == ("above" if dy > 0 else "below")
 
 
 def _lab(picture: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    """uint8 RGB [..., 3] -> float32 Lab [..., 3]."""
+    lab: np.ndarray = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    return lab
 
 
 @cache
 def _palette(colours: tuple[tuple[str, tuple[int, int, int]], ...]) -> np.ndarray:
-    """Lab of named colours: [N, 3]."""
-    return _lab(np.array([[rgb for _, rgb in colours]], np.uint8))[0]
+    """The Lab values [N, 3] of named colours."""
+    return np.asarray(_lab(np.array([[rgb for _, rgb in colours]], np.uint8))[0])
 
 
 def _nearest(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Index of the palette's nearest colour for each of [N, 3]."""
+    """The index [N] of the nearest colour of a palette for each of the Lab values [N, 3]."""
     return np.linalg.norm(lab[:, None] - palette, axis=2).argmin(axis=1)
 
 
 def _blobs(lab: np.ndarray, foreground: np.ndarray) -> tuple[list[tuple[np.ndarray, np.ndarray, int]], bool]:
-    """(filled mask, mask of what covers it, colour) of each object, the one inside another first; are two nested?"""
+    """Find the objects.
+
+    Returns:
+        For each object its filled mask, the mask of what covers it, and its colour's index; of nested objects the inner
+        one comes first. And whether there are two nested objects.
+    """
     mask = cv2.morphologyEx(foreground.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
     nothing = np.zeros_like(mask)
     blobs, nested = [], False
@@ -123,13 +135,13 @@ def _blobs(lab: np.ndarray, foreground: np.ndarray) -> tuple[list[tuple[np.ndarr
         if _surrounds(outer, inner):
             nested = True
             blobs = [(_filled(inner), nothing, inner_colour), (_filled(part), _filled(inner), outer_colour), *blobs]
-        else:  # two objects that touch
+        else:  # the two objects only touch
             blobs += [(_filled(blob), nothing, colour) for blob, colour in colours[:2]]
     return blobs, nested and len(blobs) == 2
 
 
 def _components(mask: np.ndarray) -> list[np.ndarray]:
-    """Connected parts that are large enough for an object, largest first."""
+    """The connected parts of a mask that are large enough for an object, the largest first."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA]
     smallest = 0.45 * _unit_areas().min() * SIZES["small"][0] ** 2
@@ -138,7 +150,7 @@ def _components(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def _colour_labels(lab: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Index of each pixel's palette colour, -1 outside the mask. A colour's accent counts as the colour."""
+    """The index [H, W] of each pixel's colour in ``COLOURS``, -1 outside the mask. An accent counts as its colour."""
     palette = tuple(COLOURS.items())
     accents = tuple((name, accent(rgb)) for name, rgb in palette)
     labels = np.full(mask.shape, -1)
@@ -153,7 +165,7 @@ def _main_colour(lab: np.ndarray, mask: np.ndarray) -> int:
 
 
 def _colour_blobs(lab: np.ndarray, mask: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """The compact areas of one colour inside a mask, largest first; outlines are too thin to be one."""
+    """The compact areas of one colour inside a mask, the largest first. An outline is too thin to be one."""
     labels = _colour_labels(lab, mask)
     blobs = []
     for colour in range(len(COLOURS)):
@@ -164,9 +176,9 @@ def _colour_blobs(lab: np.ndarray, mask: np.ndarray) -> list[tuple[np.ndarray, i
 
 
 def _surrounds(outer: np.ndarray, inner: np.ndarray) -> bool:
-    """Most of what lies just around the inner blob belongs to the outer one."""
-    around = cv2.dilate(inner, np.ones((15, 15), np.uint8)) & ~cv2.dilate(inner, np.ones((11, 11), np.uint8)) & 1
-    return (outer[around > 0]).mean() > 0.45
+    """Does most of what lies just around the inner blob belong to the outer one?"""
+    wide, narrow = (cv2.dilate(inner, np.ones((side, side), np.uint8)) > 0 for side in (15, 11))
+    return bool(outer[wide & ~narrow].mean() > 0.45)
 
 
 def _filled(mask: np.ndarray) -> np.ndarray:
@@ -185,7 +197,10 @@ def _describe(lab: np.ndarray, mask: np.ndarray, cover: np.ndarray, colour: int)
 
 
 def _shape(mask: np.ndarray, cover: np.ndarray, centre: tuple[float, float], area: float) -> int:
-    """The outline, turned a little, that overlaps most where nothing covers it (intersection over union)."""
+    """The index of the outline that overlaps most with a blob where nothing covers it (intersection over union).
+
+    Outlines may be turned a little.
+    """
     scale = GRID_SCALE / math.sqrt(area)
     to_grid = np.array([[scale, 0, GRID / 2 - scale * centre[0]], [0, scale, GRID / 2 - scale * centre[1]]])
     blob = cv2.warpAffine(mask.astype(np.float32), to_grid, (GRID, GRID), flags=cv2.INTER_AREA)
@@ -197,7 +212,7 @@ def _shape(mask: np.ndarray, cover: np.ndarray, centre: tuple[float, float], are
 
 @cache
 def _templates() -> np.ndarray:
-    """The outlines at their centroids with equal areas: [shapes, rotations, GRID, GRID]."""
+    """All outlines on the grid, centred and with equal areas: [shapes, rotations, GRID, GRID]."""
     return np.stack([[_template(outline, turn) for turn in ROTATIONS] for outline in SHAPES.values()])
 
 
@@ -214,7 +229,7 @@ def _template(outline: np.ndarray, turn: float) -> np.ndarray:
 
 @cache
 def _unit_areas() -> np.ndarray:
-    """Area of each outline at radius 1."""
+    """The area [shapes] of each outline at radius 1."""
     return np.array([cv2.contourArea(outline.astype(np.float32)) for outline in SHAPES.values()])
 
 

@@ -1,12 +1,12 @@
-"""``glide bench quality``: how well the tiny models obey, on held-out prompts of the drawn scenes.
+"""How well the tiny models obey, on held-out prompts of the drawn scenes.
 
-Every figure is a share of verdicts of the judge, or decibels to the true rendering; the tables are Markdown.
+Every figure is a share of the judge's verdicts, or decibels to the true rendering.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
 from ..images import write_sheet
+from ..models.config import UPSCALE
 from ..pipeline import Sampling, Stage, generate, inpaint, to_uint8, upsample
 from .judge import judge, look
 from .scenes import SIDE, Scene, held_out_scenes, prompt, render
@@ -25,73 +26,98 @@ from .scenes import SIDE, Scene, held_out_scenes, prompt, render
 BATCH = 20
 ASPECTS = ("background", "colour", "shape", "size", "relation", "style", "all")
 MEASURES = ("prompts", "upsampling", "inpainting")
+# The rows and columns in which the second of two objects lies, by the first one's relation to it.
+FIRST_HALF, SECOND_HALF, WHOLE = slice(SIDE // 2), slice(SIDE // 2, SIDE), slice(SIDE)
+ERASED = {
+    "above": (SECOND_HALF, WHOLE),
+    "below": (FIRST_HALF, WHOLE),
+    "to the left of": (WHOLE, SECOND_HALF),
+    "to the right of": (WHOLE, FIRST_HALF),
+}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``glide bench quality``."""
-    add = parser.add_argument
-    add("--measure", nargs="+", choices=MEASURES, default=list(MEASURES), help="default: all three")
-    add("--count", type=int, default=200, help="held-out scenes for each (default: %(default)s)")
-    add("--guidance", type=float, nargs="+", default=[3.0], help="a row for each scale (default: 3)")
-    add("--steps", default="5,5,5,5,10", help="of the base models (default: %(default)s)")
-    add("--sampler", default="ddpm", help="of the base models (default: %(default)s)")
-    add("--upsample-steps", default="10", help="default: %(default)s")
-    add("--upsample-sampler", default="ddim", help="default: %(default)s")
-    add("--base", default="tiny-base", help="model to measure, a name or a file; likewise the others")
-    add("--upsampler", default="tiny-upsample")
-    add("--base-inpaint", default="tiny-base-inpaint")
-    add("--upsampler-inpaint", default="tiny-upsample-inpaint")
-    add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first guidance scale as a sheet")
-    add("--dtype", choices=("auto", *DTYPES), default="fp32", help="default: %(default)s, which is exact")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+@dataclass(frozen=True)
+class QualityRequest:
+    """What to measure, and with which settings.
+
+    Attributes:
+        measures: some of ``MEASURES``.
+        count: held-out scenes for each of them.
+        guidance_scales: of the base model; the table of prompts has a row for each, inpainting takes the first.
+        steps, sampler: of the base models, see ``Sampling``.
+        upsampling: how the upsamplers sample.
+        base, upsampler, base_inpaint, upsampler_inpaint: the models, each a name or a file.
+        sheet: also write the pictures of the first guidance scale to this PNG.
+        dtype, device: names that ``pick_dtype`` and ``pick_device`` know.
+    """
+
+    measures: tuple[str, ...] = MEASURES
+    count: int = 200
+    guidance_scales: tuple[float, ...] = (3.0,)
+    steps: str = "5,5,5,5,10"
+    sampler: str = "ddpm"
+    upsampling: Sampling = Sampling("10", "ddim", guidance_scale=1.0)
+    base: str = "tiny-base"
+    upsampler: str = "tiny-upsample"
+    base_inpaint: str = "tiny-base-inpaint"
+    upsampler_inpaint: str = "tiny-upsample-inpaint"
+    sheet: Path | None = None
+    dtype: str = "fp32"
+    device: str = "auto"
 
 
 class Bench:
-    """The models and settings of one run."""
+    """A request on the device that it runs on."""
 
-    def __init__(self, args: argparse.Namespace):
-        self.args = args
-        self.device = pick_device(args.device)
-        self.dtype = DTYPES[pick_dtype(args.dtype, self.device)]
+    def __init__(self, request: QualityRequest) -> None:
+        self.request = request
+        self.device = pick_device(request.device)
+        self.dtype = DTYPES[pick_dtype(request.dtype, self.device)]
         exact_fp32()
-        self.upsampling = Sampling(args.upsample_steps, args.upsample_sampler, guidance_scale=1.0)
 
     def load(self, source: str) -> Stage:
+        """Load a model by its name or file. Raises CheckpointError where that is not possible."""
         return Stage.load(source, device=self.device, dtype=self.dtype)
 
-    def sampling(self, guidance: float) -> Sampling:
-        return Sampling(self.args.steps, self.args.sampler, guidance)
+    def sampling(self, guidance_scale: float) -> Sampling:
+        """How the base models sample."""
+        return Sampling(self.request.steps, self.request.sampler, guidance_scale)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Measure and print the tables. Raises ValueError: a model is missing or of another kind."""
-    bench, scenes = Bench(args), held_out_scenes(args.count)
-    if "prompts" in args.measure:
-        print(prompts_table(bench, scenes))
-    if "upsampling" in args.measure:
-        print(upsampling_table(bench, scenes))
-    if "inpainting" in args.measure:
-        print(inpainting_table(bench, args.count))
+def measure(request: QualityRequest) -> Iterator[str]:
+    """Measure, and yield each table in Markdown as soon as it is known.
+
+    Raises:
+        ValueError: a model is missing, or of another kind.
+    """
+    bench, scenes = Bench(request), held_out_scenes(request.count)
+    if "prompts" in request.measures:
+        yield prompts_table(bench, scenes)
+    if "upsampling" in request.measures:
+        yield upsampling_table(bench, scenes)
+    if "inpainting" in request.measures:
+        yield inpainting_table(bench)
 
 
 def prompts_table(bench: Bench, scenes: Sequence[Scene]) -> str:
-    """Base and upsampler together: a row for each guidance scale."""
-    base, upsampler = bench.load(bench.args.base), bench.load(bench.args.upsampler)
+    """Measure the base model and the upsampler together: a row for each guidance scale."""
+    request = bench.request
+    base, upsampler = bench.load(request.base), bench.load(request.upsampler)
     rows = []
-    for k, guidance in enumerate(bench.args.guidance):
-        pictures = draw(base, upsampler, scenes, bench.sampling(guidance), bench.upsampling)
-        if k == 0 and bench.args.sheet:
+    for k, guidance_scale in enumerate(request.guidance_scales):
+        pictures = draw(base, upsampler, scenes, bench.sampling(guidance_scale), request.upsampling)
+        if k == 0 and request.sheet:
             images = [Image.fromarray(picture) for picture in pictures]
-            write_sheet(bench.args.sheet, images, [prompt(scene) for scene in scenes], columns=8)
+            write_sheet(request.sheet, images, [prompt(scene) for scene in scenes], columns=8)
         shares = share_right([judge(look(picture), scene) for picture, scene in zip(pictures, scenes)])
-        rows.append([f"{guidance:g}", *(f"{100 * shares[name]:.1f}" for name in ASPECTS)])
+        rows.append([f"{guidance_scale:g}", *(f"{100 * shares[name]:.1f}" for name in ASPECTS)])
     return _table(["guidance", *(f"{name} %" for name in ASPECTS)], rows)
 
 
 def draw(
     base: Stage, upsampler: Stage, scenes: Sequence[Scene], sampling: Sampling, upsampling: Sampling
 ) -> np.ndarray:
-    """A picture of each scene's prompt: uint8 [N, 256, 256, 3]; picture k is made with seed k."""
+    """Draw a picture of each scene's prompt: uint8 [N, 256, 256, 3]. Picture k is made with seed k."""
 
     def cascade(start: int, part: Sequence[Scene]) -> Tensor:
         texts = [prompt(scene) for scene in part]
@@ -102,47 +128,48 @@ def draw(
 
 
 def upsampling_table(bench: Bench, scenes: Sequence[Scene]) -> str:
-    """The upsampler alone, from the true small picture: decibels to the true large one, and styles."""
-    stage = bench.load(bench.args.upsampler)
+    """Measure the upsampler alone, from true small pictures: decibels to the true large ones, and styles."""
+    stage = bench.load(bench.request.upsampler)
     truth = np.stack([render(scene) for scene in scenes])
-    low_res = F.avg_pool2d(_to_tensor(truth), 4)
+    low_res = F.avg_pool2d(_to_tensor(truth), UPSCALE)
 
     def enlarge(start: int, part: Sequence[Scene]) -> Tensor:
         texts = [prompt(scene) for scene in part]
-        return upsample(stage, texts, low_res[start : start + len(part)], bench.upsampling, seed=start)
+        return upsample(stage, texts, low_res[start : start + len(part)], bench.request.upsampling, seed=start)
 
     pictures = _batches(scenes, enlarge, "upsampling")
-    smooth = np.stack([bicubic(picture) for picture in to_uint8(low_res).numpy()])
-    ours, theirs = (np.array([psnr(a, b) for a, b in zip(some, truth)]) for some in (pictures, smooth))
+    smooth = [bicubic(picture) for picture in to_uint8(low_res).numpy()]
+    ours = np.mean([psnr(picture, true) for picture, true in zip(pictures, truth)])
+    theirs = np.mean([psnr(picture, true) for picture, true in zip(smooth, truth)])
     shares = share_right([judge(look(picture), scene) for picture, scene in zip(pictures, scenes)])
-    row = [*(f"{values.mean():.1f}" for values in (ours, theirs, ours - theirs)), f"{100 * shares['style']:.1f}"]
+    row = [*(f"{decibels:.1f}" for decibels in (ours, theirs, ours - theirs)), f"{100 * shares['style']:.1f}"]
     return _table(["upsampler dB", "bicubic dB", "difference dB", "style %"], [row])
 
 
 def bicubic(picture: np.ndarray) -> np.ndarray:
-    """uint8 [64, 64, 3] -> [256, 256, 3]."""
+    """Enlarge a picture without a model: uint8 [64, 64, 3] -> [256, 256, 3]."""
     return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal to noise ratio of two uint8 pictures, in decibels."""
+    """The peak signal to noise ratio of two uint8 pictures, in decibels; 138 where they are equal."""
     return float(10 * np.log10(255**2 / max(1e-9, np.square(a.astype(float) - b).mean())))
 
 
-def inpainting_table(bench: Bench, count: int) -> str:
-    """Both inpainting models: of two objects side by side one half is erased, with the object in it."""
-    base, upsampler = bench.load(bench.args.base_inpaint), bench.load(bench.args.upsampler_inpaint)
-    scenes = [s for s in held_out_scenes(8 * count) if s.relation not in (None, "inside")][:count]
+def inpainting_table(bench: Bench) -> str:
+    """Measure both inpainting models together: of two objects side by side one half is erased, with its object."""
+    request = bench.request
+    base, upsampler = bench.load(request.base_inpaint), bench.load(request.upsampler_inpaint)
+    scenes = [scene for scene in held_out_scenes(8 * request.count) if scene.relation in ERASED][: request.count]
     truth = _to_tensor(np.stack([render(scene) for scene in scenes]))
-    masks = torch.stack([_erased_half(scene) for scene in scenes])
-    texts = [prompt(scene) for scene in scenes]
+    masks = torch.stack([erased_half(scene) for scene in scenes])
+    sampling = bench.sampling(request.guidance_scales[0])
 
     def repaint(start: int, part: Sequence[Scene]) -> Tensor:
-        some = slice(start, start + len(part))
-        image, mask = truth[some], masks[some]
-        sampling = bench.sampling(bench.args.guidance[0])
-        small = inpaint(base, texts[some], F.avg_pool2d(image, 4), mask, sampling, seed=start)
-        return upsample(upsampler, texts[some], small, bench.upsampling, image=image, mask=mask, seed=start)
+        texts = [prompt(scene) for scene in part]
+        image, mask = truth[start : start + len(part)], masks[start : start + len(part)]
+        small = inpaint(base, texts, F.avg_pool2d(image, UPSCALE), mask, sampling, seed=start)
+        return upsample(upsampler, texts, small, request.upsampling, image=image, mask=mask, seed=start)
 
     pictures = _batches(scenes, repaint, "inpainting")
     verdicts = [judge(look(picture), scene) for picture, scene in zip(pictures, scenes)]
@@ -151,27 +178,23 @@ def inpainting_table(bench: Bench, count: int) -> str:
     return _table(["erased object's colour %", "its shape %", "both, in its place %"], [row])
 
 
-def _erased_half(scene: Scene) -> Tensor:
-    """[1, 256, 256], 1 = erased: the half of the second object."""
-    mask, half = torch.zeros(1, SIDE, SIDE), SIDE // 2
-    where = {
-        "above": np.s_[:, half:],
-        "below": np.s_[:, :half],
-        "to the left of": np.s_[:, :, half:],
-        "to the right of": np.s_[:, :, :half],
-    }
-    mask[where[scene.relation]] = 1
+def erased_half(scene: Scene) -> Tensor:
+    """The half of the second object as a mask [1, 256, 256], 1 = erased. The objects must be side by side."""
+    assert scene.relation is not None
+    mask = torch.zeros(1, SIDE, SIDE)
+    rows, columns = ERASED[scene.relation]
+    mask[:, rows, columns] = 1
     return mask
 
 
 def share_right(verdicts: Sequence[dict[str, list[bool]]]) -> dict[str, float]:
-    """Share of right ones among all verdicts of each kind (NaN where there is none)."""
+    """The share of right verdicts among all of each kind, 0..1, or NaN where there is none."""
     joined = {name: [right for each in verdicts for right in each[name]] for name in ASPECTS}
     return {name: sum(found) / len(found) if found else float("nan") for name, found in joined.items()}
 
 
 def _batches(scenes: Sequence[Scene], make: Callable[[int, Sequence[Scene]], Tensor], label: str) -> np.ndarray:
-    """``make(first index, scenes)`` over batches -> uint8 [N, 256, 256, 3]."""
+    """Call ``make(index of the first scene, scenes)`` for each batch: uint8 [N, 256, 256, 3]."""
     starts = tqdm(range(0, len(scenes), BATCH), label)
     return np.concatenate([to_uint8(make(start, scenes[start : start + BATCH])).numpy() for start in starts])
 

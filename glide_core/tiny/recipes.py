@@ -1,106 +1,185 @@
 """How to make the embedded tiny models: ``python -m glide_core.tiny.recipes NAME FOLDER`` makes one like the shipped.
 
-The shipped ones came from these stages: ``assets/tiny/README.md`` has the times.
-
-The same commands run on a CPU and on a GPU. A recipe that was stopped goes on where it was when it is started again.
+The shipped models came from these stages; ``assets/tiny/README.md`` says how long that took. A recipe runs on a CPU and
+on a GPU. When it was stopped and is started again, it goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import shutil
-from collections.abc import Sequence
+import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from ..cli import train
+from ..device import DTYPES
 from ..models.config import TINY
+from ..train import session
+from ..train.options import Options, Phase
+from ..train.request import FineTune, TrainingRequest
 from . import text_lesson, vocabulary
+from .layout_lesson import LayoutLesson
+from .scene_data import COUNT, SceneSource
 
 NAMES = [f"tiny-{kind}" for kind in TINY]
-COMMON = "scenes --optimizer muon"
-LESSON = 700  # steps of ``pretext``
-SCENES = "--freeze text --layout 0.02 --noise-offset 0.15 0.15"  # what both base models have
+LESSON_STEPS = 700  # of the text transformer's first lesson
 
-# Stages of `glide train`, one after the other; {init} is the result of the one before, at first of the text's lesson
-# or, for an inpainting model, of the plain model's recipe.
+
+@dataclass(frozen=True)
+class Stage:
+    """One training of a recipe.
+
+    Attributes:
+        options: the numbers of the training.
+        scenes: how many scenes to render ahead.
+        inpaint: train an inpainting model.
+        freeze_text: keep the text transformer as its first lesson left it.
+        layout_weight: of the layout lesson, 0 for none.
+    """
+
+    options: Options
+    scenes: int = COUNT
+    inpaint: bool = False
+    freeze_text: bool = False
+    layout_weight: float = 0.0
+
+    def request(self, start: Path, out: Path, *, scale: float, device: str, precision: str) -> TrainingRequest:
+        """The training of this stage from a checkpoint into a folder. It goes on if it was stopped there.
+
+        Args:
+            scale, device, precision: see ``make``.
+        """
+        phases = tuple(dataclasses.replace(p, steps=max(1, round(scale * p.steps))) for p in self.options.phases)
+        return TrainingRequest(
+            start=FineTune(start),
+            data=SceneSource(self.scenes),
+            out=out,
+            options=dataclasses.replace(self.options, phases=phases, precision=precision),
+            inpaint=self.inpaint,
+            freeze="text" if self.freeze_text else None,
+            auxiliary=partial(LayoutLesson, weight=self.layout_weight) if self.layout_weight else None,
+            device=device,
+            resume=(out / "state.pt").exists(),
+        )
+
+
+def _base(options: Options, *, inpaint: bool = False) -> Stage:
+    """A stage of a base model, with what all of them have."""
+    options = dataclasses.replace(options, noise_offset=(0.15, 0.15))
+    return Stage(options, inpaint=inpaint, freeze_text=True, layout_weight=0.02)
+
+
+def _upsampler(options: Options, *, inpaint: bool = False) -> Stage:
+    """A stage of an upsampler; 4000 scenes of 256x256 give it crops enough."""
+    return Stage(options, scenes=4000, inpaint=inpaint)
+
+
+# The stages of each model follow each other. The first one starts from a model whose text transformer had its lesson,
+# or for an inpainting model from the plain model.
 STAGES = {
-    "tiny-base": [
-        f"--init {{init}} {SCENES} --lr 2.5e-3 --focus 1.2 1.6 --resolution 16 32 --steps 1000 4000 --batch 16 "
-        "--decay 0.15",
-        f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 4000 --batch 32 --decay 0.7",
-        f"--init {{init}} {SCENES} --lr 2e-3 --focus 1.2 1.4 --steps 3600 --batch 64 --decay 0.8 --seed 1",
-    ],
-    "tiny-upsample": [
-        "--init {init} --lr 2e-3 --focus -0.3 1.6 --scenes 4000 --resolution 64 128 256 --steps 2400 1600 200 "
-        "--batch 16 5 2",
-        "--init {init} --lr 1.5e-3 --focus 0.5 1.6 --noise-offset 0.26 0.15 --scenes 4000 --resolution 64 "
-        "--steps 4000 --batch 16 --decay 0.9",
-        "--init {init} --lr 8e-4 --ema 0.99 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 --resolution 256 "
-        "--steps 300 --batch 2 --decay 0.9 --warmup 10",
-    ],
-    "tiny-base-inpaint": [
-        f"--init {{init}} --variant inpaint {SCENES} --lr 1.5e-3 --focus 1.2 1.4 --steps 1600 --batch 16 --decay 0.8",
-    ],
-    "tiny-upsample-inpaint": [
-        "--init {init} --variant inpaint --lr 1e-3 --focus 0.5 1.6 --noise-offset 0.15 --scenes 4000 "
-        "--resolution 64 --steps 1000 --batch 16 --decay 0.8"
-    ],
+    "tiny-base": (
+        _base(Options((Phase(16, 1000, 16), Phase(32, 4000, 16)), lr=2.5e-3, decay=0.15, focus=(1.2, 1.6))),
+        _base(Options((Phase(None, 4000, 32),), lr=2e-3, decay=0.7, focus=(1.2, 1.4))),
+        _base(Options((Phase(None, 3600, 64),), lr=2e-3, decay=0.8, focus=(1.2, 1.4), seed=1)),
+    ),
+    "tiny-upsample": (
+        _upsampler(Options((Phase(64, 2400, 16), Phase(128, 1600, 5), Phase(256, 200, 2)), lr=2e-3, focus=(-0.3, 1.6))),
+        _upsampler(Options((Phase(64, 4000, 16),), lr=1.5e-3, decay=0.9, focus=(0.5, 1.6), noise_offset=(0.26, 0.15))),
+        _upsampler(
+            Options(
+                (Phase(256, 300, 2),),
+                lr=8e-4,
+                warmup=10,
+                decay=0.9,
+                ema=0.99,
+                focus=(0.5, 1.6),
+                noise_offset=(0.15,),
+            )
+        ),
+    ),
+    "tiny-base-inpaint": (
+        _base(Options((Phase(None, 1600, 16),), lr=1.5e-3, decay=0.8, focus=(1.2, 1.4)), inpaint=True),
+    ),
+    "tiny-upsample-inpaint": (
+        _upsampler(
+            Options((Phase(64, 1000, 16),), lr=1e-3, decay=0.8, focus=(0.5, 1.6), noise_offset=(0.15,)), inpaint=True
+        ),
+    ),
 }
 
 
-def make(name: str, folder: Path, scale: float = 1.0, options: Sequence[str] = ()) -> Path:
-    """Make one model below ``folder``, with the model it starts from where that is not there yet.
+class Interrupted(Exception):
+    """A stage was stopped and has saved its state; the recipe goes on there when it is started again."""
+
+
+def make(name: str, folder: Path, *, scale: float = 1.0, device: str = "auto", precision: str = "auto") -> Path:
+    """Make one model in a folder, and the model it starts from where that is not there yet.
 
     Args:
-        scale: of the numbers of steps; 1 is about what the shipped files had, more is better.
-        options: of `glide train`, to add to every stage.
+        name: one of ``NAMES``.
+        folder: for all that is made on the way, and for the result.
+        scale: of the numbers of steps. With 1 they are the shipped models', more is better.
+        device, precision: see ``TrainingRequest`` and ``Options``.
     Returns:
         The finished .safetensors.
+    Raises:
+        Interrupted: a stage was stopped, for example by Ctrl-C.
     """
     result = folder / f"{name}.safetensors"
     if result.exists():
         return result
     folder.mkdir(parents=True, exist_ok=True)
-    source = _start(name, folder, scale, options)
+    if name.endswith("-inpaint"):
+        plain = name.removesuffix("-inpaint")
+        source = make(plain, folder, scale=scale, device=device, precision=precision)
+    else:
+        source = _with_lesson(name, folder, scale)
     for k, stage in enumerate(STAGES[name]):
-        command = [*f"{COMMON} {stage}".format(init=source).split(), *options]
-        source = _run(command, folder / f"{name}.{k}", scale)
-    shutil.copyfile(source, result)
+        out = folder / f"{name}.{k}"
+        outcome = session.run(stage.request(source, out, scale=scale, device=device, precision=precision))
+        if outcome.interrupted:
+            raise Interrupted(f"{out.name} was stopped after step {outcome.step}")
+        (source,) = out.glob("*.safetensors")
+    temporary = result.with_name(f".{result.name}.{os.getpid()}.tmp")
+    shutil.copyfile(source, temporary)
+    temporary.replace(result)
     return result
 
 
-def _start(name: str, folder: Path, scale: float, options: Sequence[str]) -> Path:
-    if name.endswith("-inpaint"):
-        return make(name.removesuffix("-inpaint"), folder, scale, options)
+def _with_lesson(name: str, folder: Path, scale: float) -> Path:
+    """A model with random weights whose text transformer had its first lesson."""
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.exists():
-        vocabulary.main(str(tokenizer))
-    lesson = folder / f"{name}.text.safetensors"
-    if not lesson.exists():
-        text_lesson.lesson(name, lesson, tokenizer, max(1, round(scale * LESSON)))
-    return lesson
-
-
-def _run(command: Sequence[str], out: Path, scale: float) -> Path:
-    parser = argparse.ArgumentParser()
-    train.add_arguments(parser)
-    args = parser.parse_args([*command, "--out", str(out)])
-    args.steps = [max(1, round(scale * steps)) for steps in args.steps]
-    args.resume = (out / "state.pt").exists()
-    train.run(args)
-    (result,) = out.glob("*.safetensors")
-    return result
+        vocabulary.write_tokenizer(tokenizer)
+    taught = folder / f"{name}.text.safetensors"
+    if not taught.exists():
+        text_lesson.write_taught(name, taught, tokenizer, max(1, round(scale * LESSON_STEPS)))
+    return taught
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog="Other options are those of `glide train`, added to every stage."
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Make one of the embedded tiny models.")
+    add = parser.add_argument
+    add("name", choices=NAMES, help="the model to make")
+    add("folder", type=Path, help="the folder for all that is made on the way, and for the result NAME.safetensors")
+    add("--scale", type=float, default=1.0, help="scale of the numbers of steps (default: %(default)s)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
+    add(
+        "--precision",
+        choices=("auto", *DTYPES),
+        default="auto",
+        help="default: bf16 where the hardware computes in it, else fp32",
     )
-    parser.add_argument("name", choices=NAMES)
-    parser.add_argument("folder", type=Path, help="for all that is made on the way, and the result NAME.safetensors")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of steps (default: 1)")
-    args, options = parser.parse_known_args()
-    print(make(args.name, args.folder, args.scale, options))
+    args = parser.parse_args()
+    try:
+        print(make(args.name, args.folder, scale=args.scale, device=args.device, precision=args.precision))
+    except Interrupted as interruption:
+        print(f"{interruption}; the same command goes on", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

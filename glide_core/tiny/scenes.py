@@ -1,6 +1,6 @@
-"""Captioned scenes, drawn by program: what the embedded tiny models learn from.
+"""Captioned scenes that a program draws: what the embedded tiny models learn from.
 
-The grammar (issue 3 of the project; also in ``assets/tiny/README.md``)::
+This is the grammar of the prompts, which ``assets/tiny/README.md`` describes in words::
 
     prompt      = objects ["on a(n)" background "background"]
     objects     = object | object relation object
@@ -12,9 +12,10 @@ The grammar (issue 3 of the project; also in ``assets/tiny/README.md``)::
     background  = "white" | "black" | "gray" | "blue" | "green" | "pink"
     relation    = "above" | "below" | "to the left of" | "to the right of" | "inside"
 
-Captions come in several phrasings, and partial ones leave out what a prompt may leave open ("a star", "something
-red on a black background", "a pink background"). One of two related objects is small or medium; "inside" is a small
-one in a large one. A scene is a function of its seed alone; positions are in units of a 256x256 picture.
+Captions have several phrasings, and some are partial: they leave out what a prompt may leave open ("a star",
+"something red on a black background", "a pink background"). Of two objects side by side each is small or medium;
+"inside" is a small object in a large one. A scene is a function of its seed alone. All positions are in pixels of a
+256x256 picture.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ from __future__ import annotations
 import itertools
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
+RGB = tuple[int, int, int]
+Choice = TypeVar("Choice")
+
 SIDE = 256
 SUPERSAMPLING = 2
-COLOURS = {
+COLOURS: dict[str, RGB] = {
     "red": (220, 30, 35),
     "green": (35, 160, 55),
     "blue": (35, 75, 215),
@@ -39,27 +45,28 @@ COLOURS = {
     "white": (245, 245, 245),
     "black": (18, 18, 18),
 }
-BACKGROUNDS = {
+BACKGROUNDS: dict[str, RGB] = {
     **{name: COLOURS[name] for name in ("white", "black", "blue", "green")},
     "gray": (140, 140, 145),
     "pink": (250, 165, 200),
 }
-COLOUR_JITTER = 8
-SIZES = {"small": (22, 27), "medium": (38, 46), "large": (62, 72)}
+COLOUR_JITTER = 8  # each channel differs from the named colour by up to this number
+SIZES = {"small": (22, 27), "medium": (38, 46), "large": (62, 72)}  # from the smallest radius to the largest
 STYLES = ("flat", "outlined", "striped")
 RELATIONS = ("above", "below", "to the left of", "to the right of", "inside")
 OPPOSITE = dict(zip(RELATIONS[:4], ("below", "above", "to the right of", "to the left of")))
-STRIPE_PERIOD, STRIPE_WIDTH, OUTLINE_WIDTH = 4, 2, 4
+STRIPE_PERIOD, STRIPE_WIDTH, OUTLINE_WIDTH = 4, 2, 4  # in pixels
 HELD_OUT_PERCENT = 10
-SINGLE_SHARE = 0.6
+FIRST_HELD_OUT_SEED = 10**9
+SINGLE_SHARE = 0.6  # share of the scenes with one object
 
 
 def _regular(corners: int, inner: float = 1.0) -> np.ndarray:
-    """A polygon, or with ``inner`` < 1 a star: [N, 2], one corner at the top."""
+    """The corners [N, 2] of a regular polygon, or with ``inner`` < 1 of a star, one of them at the top."""
     count = corners if inner == 1 else 2 * corners
     angles = 2 * math.pi * np.arange(count) / count - math.pi / 2
     radii = np.where(np.arange(count) % 2, inner, 1.0)[:, None]
-    return radii * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return np.asarray(radii * np.stack([np.cos(angles), np.sin(angles)], axis=1))
 
 
 def _heart() -> np.ndarray:
@@ -74,7 +81,7 @@ def _cross(arm: float = 0.36) -> np.ndarray:
     return np.array([turn[k] for k in range(4) for turn in turns], dtype=np.float64)
 
 
-# Outlines around (0, 0), scaled so that shapes of one size look equally large.
+# The outlines around (0, 0), [N, 2], are scaled so that shapes of one radius look equally large.
 SHAPES = {
     "circle": _regular(64),
     "square": _regular(4) @ np.array([[1, 1], [-1, 1]]) / math.sqrt(2) * 1.25,
@@ -87,7 +94,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Object:
-    """One shape; centre, radius in pixels of a 256x256 picture, rotation in radians."""
+    """One shape. Its centre (x, y) and radius are in pixels, its rotation in radians."""
 
     shape: str
     colour: str
@@ -96,36 +103,41 @@ class Object:
     centre: tuple[float, float]
     radius: float
     rotation: float
-    rgb: tuple[int, int, int]
+    rgb: RGB
 
     @property
     def outline(self) -> np.ndarray:
-        """[N, 2] pixels."""
+        """The corners (x, y) in pixels, [N, 2]."""
         cos, sin = math.cos(self.rotation), math.sin(self.rotation)
-        return SHAPES[self.shape] @ np.array([[cos, sin], [-sin, cos]]) * self.radius + self.centre
+        turned = SHAPES[self.shape] @ np.array([[cos, sin], [-sin, cos]])
+        return np.asarray(turned * self.radius + self.centre)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One object, or two with ``objects[0] relation objects[1]``."""
+    """One object, or two of which the first is in this relation to the second."""
 
     background: str
-    background_rgb: tuple[int, int, int]
+    background_rgb: RGB
     objects: tuple[Object, ...]
     relation: str | None = None
 
 
 def held_out(shape: str, colour: str, background: str) -> bool:
-    """True for the combinations that training never shows: quality is measured on them."""
+    """Is this one of the combinations that training never shows? Quality is measured on them."""
     return zlib.crc32(f"{shape} {colour} {background}".encode()) % 100 < HELD_OUT_PERCENT
 
 
 def sample_scene(seed: int, *, allow_held_out: bool = False) -> Scene:
-    """The scene of a seed: the same on every machine."""
+    """The scene of a seed, which is the same on every machine.
+
+    Args:
+        allow_held_out: also return scenes with combinations that are ``held_out``; else those are drawn again.
+    """
     rng = np.random.default_rng(seed)
     while True:
         scene = _sample(rng)
-        if allow_held_out or not any(held_out(o.shape, o.colour, scene.background) for o in scene.objects):
+        if allow_held_out or not _has_held_out(scene):
             return scene
 
 
@@ -139,13 +151,15 @@ def _sample(rng: np.random.Generator) -> Scene:
     else:
         inside = relation == "inside"
         colours.append(_choice(rng, [c for c in COLOURS if c != background and not (inside and c == colours[0])]))
-        sizes = ("small", "large") if inside else [_choice(rng, ("small", "medium")) for _ in range(2)]
-        objects = [_object(rng, *args) for args in zip(colours, sizes, _centres(rng, relation))]
+        sizes = ["small", "large"] if inside else [_choice(rng, ("small", "medium")) for _ in range(2)]
+        centres = _centres(rng, relation)
+        objects = [_object(rng, colours[k], sizes[k], centres[k]) for k in range(2)]
     return Scene(background, _jitter(rng, BACKGROUNDS[background]), tuple(objects), relation)
 
 
-def _object(rng, colour: str, size: str, centre) -> Object:
-    radius = rng.uniform(*SIZES[size])
+def _object(rng: np.random.Generator, colour: str, size: str, centre: np.ndarray) -> Object:
+    smallest, largest = SIZES[size]
+    radius = rng.uniform(smallest, largest)
     reach = 1.4 * radius + 2  # keeps every outline, turned by any angle, in the picture
     return Object(
         shape=_choice(rng, list(SHAPES)),
@@ -159,7 +173,7 @@ def _object(rng, colour: str, size: str, centre) -> Object:
     )
 
 
-def _centres(rng, relation: str) -> tuple[np.ndarray, np.ndarray]:
+def _centres(rng: np.random.Generator, relation: str) -> tuple[np.ndarray, np.ndarray]:
     middle = SIDE / 2 + rng.uniform(-14, 14, 2)
     if relation == "inside":
         return middle, middle
@@ -169,26 +183,27 @@ def _centres(rng, relation: str) -> tuple[np.ndarray, np.ndarray]:
     return SIDE / 2 + offset + rng.uniform(-3, 3, 2), SIDE / 2 - offset + rng.uniform(-3, 3, 2)
 
 
-def _jitter(rng, rgb) -> tuple[int, int, int]:
-    return tuple(int(c) for c in np.clip(np.array(rgb) + rng.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, 3), 0, 255))
+def _jitter(rng: np.random.Generator, rgb: RGB) -> RGB:
+    r, g, b = np.clip(np.array(rgb) + rng.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, 3), 0, 255)
+    return int(r), int(g), int(b)
 
 
-def _choice(rng, options):
+def _choice(rng: np.random.Generator, options: Sequence[Choice]) -> Choice:
     return options[rng.integers(len(options))]
 
 
 def render(scene: Scene, side: int = SIDE) -> np.ndarray:
-    """Draw a scene: uint8 [side, side, 3]; smaller than 256 it is the area average of the 256x256 picture."""
+    """Draw a scene: uint8 [side, side, 3]. A small picture is the area average of the 256x256 one."""
     canvas = _filled(SIDE * SUPERSAMPLING, SIDE * SUPERSAMPLING, scene.background_rgb)
-    for item in reversed(scene.objects):  # the one inside comes first in the caption, last on the canvas
+    for item in reversed(scene.objects):  # an inner object comes first in the caption, and must be drawn last
         _draw(canvas, item)
     picture = cv2.resize(canvas, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return picture if side == SIDE else cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _filled(height: int, width: int, rgb) -> np.ndarray:
+def _filled(height: int, width: int, rgb: RGB) -> np.ndarray:
     canvas = np.empty((height, width, 3), np.uint8)
-    return cv2.rectangle(canvas, (0, 0), (width, height), rgb, cv2.FILLED)  # numpy's broadcast is 20 times slower
+    return cv2.rectangle(canvas, (0, 0), (width, height), rgb, cv2.FILLED)  # 20 times as fast as numpy's broadcast
 
 
 def _draw(canvas: np.ndarray, item: Object) -> None:
@@ -204,28 +219,32 @@ def _draw(canvas: np.ndarray, item: Object) -> None:
         cv2.polylines(canvas, [points], True, accent(item.rgb), OUTLINE_WIDTH * SUPERSAMPLING, cv2.LINE_AA, shift=4)
 
 
-def _stripes(rgb: tuple[int, int, int]) -> np.ndarray:
-    """Rows [canvas height, 1, 3]. One period is one row of the 64x64 picture, where stripes only darken the colour."""
+def _stripes(rgb: RGB) -> np.ndarray:
+    """The colour of each row of the canvas, uint16 [height, 1, 3].
+
+    A period of the stripes is one row of the 64x64 picture, where they only darken the colour.
+    """
     rows = np.arange(SIDE * SUPERSAMPLING) // SUPERSAMPLING % STRIPE_PERIOD < STRIPE_WIDTH
-    return np.where(rows[:, None, None], np.uint16(accent(rgb)), np.uint16(rgb))
+    return np.where(rows[:, None, None], np.array(accent(rgb), np.uint16), np.array(rgb, np.uint16))
 
 
-def accent(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
+def accent(rgb: RGB) -> RGB:
     """The colour of stripes and outlines: a darker shade, or for black a lighter one."""
-    return tuple(c // 2 for c in rgb) if max(rgb) > 64 else tuple(c + 80 for c in rgb)
+    r, g, b = rgb
+    return (r // 2, g // 2, b // 2) if max(rgb) > 64 else (r + 80, g + 80, b + 80)
 
 
 def _fixed_point(points: np.ndarray) -> np.ndarray:
-    """Pixels of the 256 picture -> OpenCV's coordinates on the canvas with 4 fractional bits (pixel centres)."""
+    """Pixels of the picture -> OpenCV's coordinates on the canvas, which count from pixel centres in 16ths."""
     return np.round((points * SUPERSAMPLING - 0.5) * 16).astype(np.int32)
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One of the captions that are true of a scene, drawn anew at each call; about a quarter are partial."""
+    """Choose one of the captions that are true of a scene; about a quarter of them are partial."""
     if rng.random() < 0.03:
         return f"{_a(scene.background)} background"
     objects, relation = list(scene.objects), scene.relation
-    if relation in OPPOSITE and rng.random() < 0.5:
+    if relation is not None and relation in OPPOSITE and rng.random() < 0.5:
         objects, relation = objects[::-1], OPPOSITE[relation]
     detail = "full" if rng.random() < 0.8 else _choice(rng, ("colour", "shape", "both"))
     text = f" {relation} ".join(_describe(item, detail, relation, rng) for item in objects)
@@ -250,7 +269,7 @@ def _describe(item: Object, detail: str, relation: str | None, rng: np.random.Ge
         named = item.style != "flat" or rng.random() < 0.15
         if named and rng.random() < 0.8:
             words.insert(0, item.style)
-        # The sizes of "inside" go without saying.
+        # Where one object is inside another their sizes go without saying.
         if item.size != "medium" and not (relation == "inside" and rng.random() < 0.5):
             words.insert(0, item.size)
     return _a(" ".join(words))
@@ -261,7 +280,7 @@ def _a(words: str) -> str:
 
 
 def prompt(scene: Scene) -> str:
-    """The plain prompt that says all of a scene: what quality is measured with."""
+    """The plain prompt that says all of a scene. Quality is measured with it."""
     text = f" {scene.relation} ".join(_a(" ".join(_named(item))) for item in scene.objects)
     return f"{text} on {_a(scene.background)} background"
 
@@ -271,8 +290,11 @@ def _named(item: Object) -> list[str]:
     return [word for word in (item.size, item.style, item.colour, item.shape) if word not in unnamed]
 
 
-def held_out_scenes(count: int, first_seed: int = 10**9) -> list[Scene]:
-    """Scenes with a combination that training never shows, the same for every measurement."""
-    scenes = (sample_scene(seed, allow_held_out=True) for seed in itertools.count(first_seed))
-    unseen = (s for s in scenes if any(held_out(item.shape, item.colour, s.background) for item in s.objects))
-    return list(itertools.islice(unseen, count))
+def held_out_scenes(count: int) -> list[Scene]:
+    """Scenes with a combination that training never shows; they are the same for every measurement."""
+    scenes = (sample_scene(seed, allow_held_out=True) for seed in itertools.count(FIRST_HELD_OUT_SEED))
+    return list(itertools.islice((scene for scene in scenes if _has_held_out(scene)), count))
+
+
+def _has_held_out(scene: Scene) -> bool:
+    return any(held_out(item.shape, item.colour, scene.background) for item in scene.objects)

@@ -1,14 +1,15 @@
 """A first lesson for the text transformer.
 
-Before any picture it learns to tell, from its last token and that token's projection, what a caption says, and from
-the token of each shape's name what is said of that shape. Two minutes of this teach it which colour belongs to which
-of two objects, which an hour and a half of diffusion training had not; afterwards it is best frozen (``--freeze
-text``), because a diffusion loss that does not use shapes yet makes it forget them.
+Before it sees any picture it learns to tell what a caption says from its last token and from that token's projection,
+and to tell what is said of a shape from the token of that shape's name. Two minutes of this teach it which colour
+belongs to which of two objects, which an hour and a half of diffusion training had not taught it. Afterwards it is best
+frozen (``--freeze text``), because a diffusion loss that does not use shapes yet makes it forget them.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,27 +24,28 @@ from ..files import checkpoints
 from ..models.config import TINY
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
-from ..train.loop import initialise
+from ..train.initial import initialise
 from ..train.optim import Optimizer
 from .scenes import BACKGROUNDS, COLOURS, OPPOSITE, RELATIONS, SHAPES, SIZES, STYLES, caption, sample_scene
 
-UNKNOWN = -100  # cross_entropy passes over it
+UNKNOWN = -100  # the class that cross_entropy ignores
 ATTRIBUTES = [list(values) for values in (SHAPES, COLOURS, SIZES, STYLES)]
 ARRANGEMENTS = [None, "above", "to the left of", "inside"]
-ROLES = 3  # alone, the first of two objects (the upper, left or inner one), the second
+ROLES = 3  # 0 is a single object; 1 is the upper, left or inner one of two, and 2 is the other one
 OBJECT = [len(values) + 1 for values in ATTRIBUTES]
 CAPTION = [*OBJECT, *OBJECT, len(BACKGROUNDS) + 1, len(ARRANGEMENTS)]
 MENTION = [*OBJECT, ROLES]
-SEEDS = 60000  # the scenes that training draws
-SINGLE_SHARE = 0.3  # of captions about one object, which are soon learned
+SEEDS = 60000  # the scenes that the diffusion training draws, too
+SINGLE_SHARE = 0.3  # captions about one object are soon learned, so only this share of them is used
 
 
 class Reading(NamedTuple):
-    """What a caption says, as classes; class 0 of an attribute or a background: it is not named.
+    """What a caption says, as classes. Class 0 of an attribute or a background means that it is not named.
 
     Attributes:
-        caption: of ``CAPTION``: both objects by their roles (``UNKNOWN`` where there is one), background, arrangement.
-        mentions: of ``MENTION``: the objects in the order of the words.
+        caption: classes of ``CAPTION``: the attributes of the objects with the roles 1 and 2, or of a single object and
+            ``UNKNOWN``; then the background and the arrangement.
+        mentions: classes of ``MENTION`` for each object, in the order of the words.
     """
 
     caption: list[int]
@@ -51,22 +53,30 @@ class Reading(NamedTuple):
 
 
 def read(text: str) -> Reading:
-    """A caption of ``scenes.caption`` or ``scenes.prompt`` -> what it says."""
-    ground = re.search(r"(\w+) background", text)
-    if ground:
-        text = text[: ground.start()] + text[ground.end() :]
+    """Read a caption that ``scenes.caption`` or ``scenes.prompt`` wrote."""
+    background = re.search(r"(\w+) background", text)
+    if background:
+        text = text[: background.start()] + text[background.end() :]
     relation = next((relation for relation in RELATIONS if f" {relation} " in text), None)
     objects = [_attributes(part) for part in (text.split(f" {relation} ") if relation else [text])]
-    turned = relation not in ARRANGEMENTS
-    roles = [0] if relation is None else [2, 1] if turned else [1, 2]
-    by_role = [value for item in (objects[::-1] if turned else objects) for value in item]
+    arrangement, roles = _arranged(relation)
+    by_role = [value for _, item in sorted(zip(roles, objects), key=lambda pair: pair[0]) for value in item]
     whole = [
         *by_role,
         *[UNKNOWN] * (2 * len(OBJECT) - len(by_role)),
-        1 + list(BACKGROUNDS).index(ground[1]) if ground else 0,
-        ARRANGEMENTS.index(OPPOSITE[relation] if turned else relation),
+        1 + list(BACKGROUNDS).index(background[1]) if background else 0,
+        ARRANGEMENTS.index(arrangement),
     ]
     return Reading(whole, [[*item, role] for item, role in zip(objects, roles)])
+
+
+def _arranged(relation: str | None) -> tuple[str | None, list[int]]:
+    """The arrangement that a relation amounts to, and the roles of the objects in the order of the words."""
+    if relation is None:
+        return None, [0]
+    if relation in ARRANGEMENTS:
+        return relation, [1, 2]
+    return OPPOSITE[relation], [2, 1]
 
 
 def _attributes(text: str) -> list[int]:
@@ -75,18 +85,29 @@ def _attributes(text: str) -> list[int]:
 
 
 class Reader(nn.Module):
-    """The linear heads that tell what a caption says."""
+    """The linear heads that tell what a caption says.
 
-    def __init__(self, model: Text2Im, tokenizer: Tokenizer):
+    Args:
+        model: its sizes decide those of the heads.
+        tokenizer: of the model; the name of each shape must be one token.
+    """
+
+    def __init__(self, model: Text2Im, tokenizer: Tokenizer) -> None:
         super().__init__()
         width, projected = model.config.xf_width, model.text.transformer_proj.out_features
         self.last, self.projection = nn.Linear(width, sum(CAPTION)), nn.Linear(projected, sum(CAPTION))
         self.mention = nn.Linear(width, sum(MENTION))
-        tokens, mask = tokenizer.batch(f"a {shape}" for shape in SHAPES)
+        tokens, mask = tokenizer.batch([f"a {shape}" for shape in SHAPES])
         self.shape_tokens = tokens[torch.arange(len(tokens)), mask.sum(dim=1) - 1]
 
-    def loss(self, tokens: Tensor, features: Tensor, projection: Tensor, readings: list[Reading]) -> Tensor:
-        """tokens [B, N], what the text transformer made of them, what they say -> sum of cross entropies, in nats."""
+    def loss(self, tokens: Tensor, features: Tensor, projection: Tensor, readings: Sequence[Reading]) -> Tensor:
+        """The sum of all cross entropies, in nats.
+
+        Args:
+            tokens: [B, N].
+            features, projection: what the text transformer returned for them, [B, N, xf_width] and [B, projected].
+            readings: what the captions say.
+        """
         whole = torch.tensor([reading.caption for reading in readings])
         named = torch.tensor([item for reading in readings for item in reading.mentions if item[0]])
         return (
@@ -97,13 +118,23 @@ class Reader(nn.Module):
 
 
 def _cross_entropy(logits: Tensor, classes: Tensor, sizes: list[int]) -> Tensor:
-    return sum(F.cross_entropy(part, classes[:, k]) for k, part in enumerate(logits.split(sizes, dim=1)))
+    parts = torch.split(logits, sizes, dim=1)
+    return sum((F.cross_entropy(part, classes[:, k]) for k, part in enumerate(parts)), logits.new_zeros(()))
 
 
 def teach(
     model: Text2Im, tokenizer: Tokenizer, *, steps: int, batch: int = 64, lr: float = 2e-3, seed: int = 0
 ) -> list[float]:
-    """Train ``model.text`` in place. Returns the loss of each step."""
+    """Train ``model.text`` on the CPU, in place.
+
+    Args:
+        steps: updates of the weights.
+        batch: captions in each update.
+        lr: learning rate.
+        seed: decides the captions.
+    Returns:
+        The loss of each step.
+    """
     reader = Reader(model, tokenizer)
     model.unet.requires_grad_(False)
     optimizer, head_optimizer = Optimizer(model, lr, muon=True), torch.optim.AdamW(reader.parameters(), lr)
@@ -115,7 +146,7 @@ def teach(
         with torch.autocast("cpu", DTYPES[precision], enabled=precision != "fp32"):
             features, projection = model.text(tokens, mask)
         loss = reader.loss(tokens, features, projection, [read(text) for text in texts])
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step(min(1.0, (step + 1) / 50, (steps - step) / (0.3 * steps)))
         head_optimizer.step()
         head_optimizer.zero_grad()
@@ -131,8 +162,15 @@ def _caption(rng: np.random.Generator) -> str:
             return caption(scene, rng)
 
 
-def lesson(name: str, out: Path, tokenizer: Path, steps: int) -> None:
-    """Write an initial checkpoint of a tiny model whose text transformer can read; name: "tiny-base", ..."""
+def write_taught(name: str, out: Path, tokenizer: Path, steps: int) -> None:
+    """Write a checkpoint of a tiny model with random weights, but for a text transformer that had this lesson.
+
+    Args:
+        name: of the model: "tiny-base" or "tiny-upsample".
+        out: the .safetensors file to write.
+        tokenizer: the tokenizer.json of the model.
+        steps: see ``teach``.
+    """
     torch.manual_seed(0)
     config = TINY[name.removeprefix("tiny-")]
     model = Text2Im(config)

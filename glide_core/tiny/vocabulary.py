@@ -1,10 +1,11 @@
-"""The tiny models' tokenizer.json: ``python -m glide_core.tiny.vocabulary OUT`` makes the shipped file."""
+"""The vocabulary of the tiny models: ``python -m glide_core.tiny.vocabulary OUT`` makes their tokenizer.json."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import tokenizers
@@ -12,16 +13,20 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from .scenes import caption, sample_scene
 
+CAPTIONS, VOCAB_SIZE = 6000, 512
+
 
 def train_tokenizer(captions: Iterable[str], vocab_size: int) -> tokenizers.Tokenizer:
-    """Byte-level BPE on lower-cased text: each frequent word is one token, and any text can be encoded.
+    """Learn byte-level BPE of lower-cased text: each frequent word becomes one token, and any text can be encoded.
 
-    Its vocabulary has exactly ``vocab_size`` entries; those after the learned ones are never produced from text, so
-    that the last one can be the padding id.
+    Args:
+        captions: what to learn it from.
+        vocab_size: the exact size of the vocabulary. It is filled up with entries that no text is encoded as, so that
+            the last id can be the padding's.
     """
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Lowercase()
-    # The prefix space makes the first word the same token as later ones.
+    # With a space before it the first word of a text is the same token as elsewhere.
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -37,10 +42,12 @@ def train_tokenizer(captions: Iterable[str], vocab_size: int) -> tokenizers.Toke
     return tokenizers.Tokenizer.from_str(json.dumps(state))
 
 
-def main(out: str) -> None:
+def write_tokenizer(out: Path) -> None:
+    """Write the tokenizer.json of the tiny models; it is the same in every run."""
     rng = np.random.default_rng(0)
-    train_tokenizer((caption(sample_scene(i), rng) for i in range(6000)), 512).save(out)
+    captions = (caption(sample_scene(seed), rng) for seed in range(CAPTIONS))
+    train_tokenizer(captions, VOCAB_SIZE).save(str(out))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    write_tokenizer(Path(sys.argv[1]))

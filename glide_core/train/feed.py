@@ -1,9 +1,11 @@
-"""What each step is trained on: a function of the seed and the step, made one step ahead in a thread."""
+"""What each step is trained on: it depends on the seed and the step alone, and is made one step ahead in a thread."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,43 +13,67 @@ from torch import Tensor
 
 from ..models.config import ModelConfig
 from ..models.tokenizer import Tokenizer
-from ..tiny.layout_lesson import SCALE, targets
-from .data import Data, Scenes
-from .loss import prepare
+from .auxiliary import AuxiliaryLoss
+from .dataset import Dataset, LabelledDataset
+from .inputs import prepare
 from .options import Options
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a batch, on the CPU: what ``DiffusionLoss`` takes."""
+    """A part of a batch, on the CPU.
+
+    Attributes:
+        images, tokens, mask, generator, conditions: what an ``Objective`` takes.
+        targets: of the ``AuxiliaryLoss``; empty where there is none.
+    """
 
     images: Tensor
     tokens: Tensor
     mask: Tensor
     generator: torch.Generator
     conditions: dict[str, Tensor]
-    layout: tuple[Tensor, Tensor] | None = None  # see ``layout.targets``
+    targets: tuple[Tensor, ...] = ()
 
 
 class Feed:
-    """Makes the pieces that one of several processes computes in a step.
+    """Makes the pieces of each step's batch that one of several processes computes.
 
-    Pieces are numbered over all processes, and each has random numbers of its own: two processes see what one with
-    ``accumulate=2`` sees.
+    The pieces are numbered over all processes, and each has random numbers of its own. So two processes see the same
+    samples as one with ``accumulate=2``.
+
+    Args:
+        data: pictures of side ``config.image_size`` with captions.
+        config: of the model.
+        auxiliary: needs targets for every piece; ``data`` must then be a ``LabelledDataset``.
+        process, processes: the number of this process, and how many train together.
+    Raises:
+        ValueError: there is an auxiliary loss, but the data set has no labels.
     """
 
-    def __init__(self, data: Data, tokenizer: Tokenizer, config: ModelConfig, options: Options, process=0, processes=1):
-        if options.layout and not isinstance(data, Scenes):
-            raise ValueError("layout: only drawn scenes (data.Scenes) know what lies where; set it to 0")
+    def __init__(
+        self,
+        data: Dataset,
+        tokenizer: Tokenizer,
+        config: ModelConfig,
+        options: Options,
+        *,
+        auxiliary: AuxiliaryLoss | None = None,
+        process: int = 0,
+        processes: int = 1,
+    ) -> None:
+        if auxiliary is not None and not isinstance(data, LabelledDataset):
+            raise ValueError("the auxiliary loss needs a data set that knows what its pictures show: train without it")
         self.data, self.tokenizer, self.config, self.options = data, tokenizer, config, options
+        self.auxiliary = auxiliary
         self.numbers = range(process * options.accumulate, (process + 1) * options.accumulate)
         self.total = processes * options.accumulate
         self.pool = ThreadPoolExecutor(1)
-        self.ahead: dict[int, Future] = {}
+        self.ahead: dict[int, Future[tuple[list[Piece], int]]] = {}
         self.position = data.position
 
     def __call__(self, step: int) -> list[Piece]:
-        """Raises ValueError where the data has nothing good."""
+        """The pieces of a step. Raises ValueError where the data set has no readable sample."""
         pieces, self.position = self._started(step).result()
         self.ahead.pop(step)
         if step + 1 < self.options.steps:
@@ -55,14 +81,15 @@ class Feed:
         return pieces
 
     def seek(self, position: int) -> None:
-        """Go on where ``position`` was when a step's pieces were given out."""
+        """Continue at the ``position`` that this feed had after it gave out the pieces of the last step."""
         self.data.seek(position)
         self.position = position
 
     def close(self) -> None:
+        """Stop the thread."""
         self.pool.shutdown(cancel_futures=True)
 
-    def _started(self, step: int) -> Future:
+    def _started(self, step: int) -> Future[tuple[list[Piece], int]]:
         if step not in self.ahead:
             self.ahead[step] = self.pool.submit(self._make, step)
         return self.ahead[step]
@@ -72,14 +99,19 @@ class Feed:
 
     def _piece(self, step: int, number: int) -> Piece:
         phase = self.options.phase_at(step)
+        resolution = phase.side(self.config)
         rng = np.random.default_rng([self.options.seed, step, number])
-        size, layout = phase.batch // self.total, None
-        if self.options.layout:
-            pictures, captions, scenes = self.data.known(rng, size)
-            layout = targets(scenes, phase.resolution // SCALE)
-        else:
-            pictures, captions = self.data.batch(rng, size)
+        pictures, captions, labels = self._samples(rng, phase.batch // self.total)
+        targets = self.auxiliary.targets(labels, resolution) if self.auxiliary is not None else ()
         captions = ["" if rng.random() < self.options.caption_dropout else text for text in captions]
-        images, conditions = prepare(self.config, pictures, phase.resolution, rng)
+        images, conditions = prepare(self.config, pictures, resolution, rng)
+        tokens, mask = self.tokenizer.batch(captions)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        return Piece(images, *self.tokenizer.batch(captions), generator, conditions, layout)
+        return Piece(images, tokens, mask, generator, conditions, targets)
+
+    def _samples(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str], Sequence[Any]]:
+        """Pictures, captions, and labels where the auxiliary loss needs them."""
+        if self.auxiliary is not None and isinstance(self.data, LabelledDataset):
+            return self.data.labelled_batch(rng, size)
+        pictures, captions = self.data.batch(rng, size)
+        return pictures, captions, ()

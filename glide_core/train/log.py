@@ -1,21 +1,29 @@
-"""The log of a training: ``log.csv``, and TensorBoard's event files where wanted."""
+"""The log of a training: ``log.csv``, and TensorBoard's event files for those who want them."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 FIELDS = ("step", "loss", "lr", "gradient_norm", "images_per_second")
 
 
 class Log:
-    """One row a step. A resumed training goes on below the rows of the steps before ``step``.
+    """Writes one row for each step.
 
+    Args:
+        out: the folder that gets ``log.csv`` and ``tensorboard``.
+        step: the first step to come; a resumed training keeps the rows of the steps before it.
+        tensorboard: also write event files.
     Raises:
-        ValueError: TensorBoard is wanted, but its package is not there.
+        ValueError: TensorBoard is wanted but not installed.
     """
 
-    def __init__(self, out: Path, step: int, tensorboard: bool):
+    def __init__(self, out: Path, step: int, tensorboard: bool) -> None:
         path = out / "log.csv"
         kept = _rows(path, step) if step else []
         self.file = path.open("w", newline="", encoding="utf-8", buffering=1)
@@ -24,27 +32,30 @@ class Log:
         self.rows.writerows(kept)
         self.events = _events(out / "tensorboard", step) if tensorboard else None
 
-    def __call__(self, **values: float) -> None:
-        self.rows.writerow({name: f"{value:.6g}" if name != "step" else value for name, value in values.items()})
+    def write(self, step: int, *, loss: float, lr: float, gradient_norm: float, images_per_second: float) -> None:
+        """Add the row of a step."""
+        values = {"loss": loss, "lr": lr, "gradient_norm": gradient_norm, "images_per_second": images_per_second}
+        self.rows.writerow({"step": step, **{name: f"{value:.6g}" for name, value in values.items()}})
         if self.events:
-            for name in FIELDS[1:]:
-                self.events.add_scalar(name, values[name], values["step"])
+            for name, value in values.items():
+                self.events.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Close the files."""
         self.file.close()
         if self.events:
             self.events.close()
 
 
-def _rows(path: Path, step: int) -> list[dict]:
+def _rows(path: Path, step: int) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        rows = (row for row in csv.DictReader(file) if row[FIELDS[-1]])  # a full disk can cut the last one
-        return [row for row in rows if int(row["step"]) < step]
+        complete = (row for row in csv.DictReader(file) if row[FIELDS[-1]])  # a full disk can cut the last row short
+        return [row for row in complete if int(row["step"]) < step]
 
 
-def _events(folder: Path, step: int):
+def _events(folder: Path, step: int) -> SummaryWriter:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

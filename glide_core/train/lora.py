@@ -1,4 +1,4 @@
-"""LoRA (Hu 2021): train small low-rank additions to the weights, in a file that ComfyUI's stock loaders apply."""
+"""LoRA (Hu 2021): train small additions of low rank to the weights, and save them for ComfyUI's own LoRA loaders."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
 class LowRank(nn.Module):
-    """weight -> weight + scale * up @ down, which is zero at first.
+    """Adds scale * up @ down to a weight; the addition is zero at first.
 
     Args:
-        weight: [out, in, ...]; rank: of the addition, at most that of the weight.
+        weight: [out, in, ...], of the layer that gets the addition.
+        rank: of the addition; a weight of a lower rank gets one of its own rank.
+        scale: of the addition.
     """
 
-    def __init__(self, weight: Tensor, rank: int, scale: float):
+    def __init__(self, weight: Tensor, rank: int, scale: float) -> None:
         super().__init__()
         out, *rest = weight.shape
         rank = min(rank, out, math.prod(rest))
@@ -33,13 +35,15 @@ class LowRank(nn.Module):
         nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
+        """The weight [out, in, ...] with the addition."""
         return weight + self.scale * (self.up.flatten(1) @ self.down.flatten(1)).view_as(weight)
 
 
 def add(model: Text2Im, rank: int, scale: float = 1.0) -> None:
-    """Give every layer that is trained so far an addition of this rank, and train nothing else from now on.
+    """Give every layer that would be trained an addition, and train nothing but the additions from now on.
 
     Args:
+        rank: of the additions.
         scale: alpha / rank in the words of the paper.
     """
     layers = [layer for _, layer in _layers(model) if layer.weight.requires_grad]
@@ -49,14 +53,21 @@ def add(model: Text2Im, rank: int, scale: float = 1.0) -> None:
 
 
 def merged(model: Text2Im) -> checkpoints.StateDict:
-    """The state dict of the plain model that computes the same."""
-    plain = {name: tensor for name, tensor in model.state_dict().items() if ".parametrizations." not in name}
+    """The state dict of a model without additions that computes the same."""
+    state_dict: checkpoints.StateDict = model.state_dict()
+    plain = {name: tensor for name, tensor in state_dict.items() if ".parametrizations." not in name}
     with torch.no_grad():
         return plain | {f"{name}.weight": layer.weight for name, layer in _layers(model)}
 
 
 def save(model: Text2Im, path: Path, **metadata: object) -> None:
-    """Write the additions under the names by which ComfyUI's loaders find a MODEL's and a CLIP's weights, as fp16."""
+    """Write the additions as fp16, under the names by which ComfyUI's loaders find the weights of a MODEL and a CLIP.
+
+    Args:
+        metadata: more to note in the file, stored as text.
+    Raises:
+        OSError: the file cannot be written.
+    """
     tensors = {}
     for part, prefix in ((model.unet, "diffusion_model"), (model.text, "text_encoders.text")):
         for name, layer in part.named_modules():
@@ -69,8 +80,13 @@ def save(model: Text2Im, path: Path, **metadata: object) -> None:
     checkpoints.write(tensors, path, dtype=torch.float16, glide_kind=model.config.kind, **metadata)
 
 
-def _layers(model: Text2Im) -> Iterator[tuple[str, nn.Module]]:
-    """Layers with a matrix or kernels, by their names in a checkpoint."""
+def is_added(model: Text2Im) -> bool:
+    """Does any layer have an addition?"""
+    return any(parametrize.is_parametrized(layer) for layer in model.modules())
+
+
+def _layers(model: Text2Im) -> Iterator[tuple[str, nn.Linear | nn.Conv1d | nn.Conv2d]]:
+    """The layers with a matrix or kernels, by their names in a checkpoint."""
     for part in (model.unet, model.text):
         for name, layer in part.named_modules():
             if isinstance(layer, LAYERS):

@@ -1,4 +1,7 @@
-"""Regions to erase while an inpainting model is trained (paper section 2.4): what users paint, and everything."""
+"""Regions to erase while an inpainting model is trained (paper section 2.4): what users might paint, or everything.
+
+Each kind of region is a function that sets some pixels of ``erased``, uint8 [side, side], to 1.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,12 @@ Draw = Callable[[np.ndarray, np.random.Generator], None]
 
 
 def random_masks(rng: np.random.Generator, count: int, side: int) -> np.ndarray:
-    """[count, 1, side, side] float32, 1 = known, 0 = erased. Each has something erased; a fifth has everything."""
+    """Draw masks for a batch.
+
+    Returns:
+        float32 [count, 1, side, side], 1 where the picture is known and 0 where it is erased. Something is erased in
+        every mask, and everything in a fifth of them.
+    """
     return np.stack([_known(rng, side) for _ in range(count)])[:, None]
 
 
@@ -20,17 +28,18 @@ def _known(rng: np.random.Generator, side: int) -> np.ndarray:
     erased = np.zeros((side, side), np.uint8)
     draw = SHAPES[rng.choice(len(SHAPES), p=SHARES)]
     draw(erased, rng)
-    if not erased.any():  # a shape that fell between the pixels
+    if not erased.any():  # the shape fell between the pixels
         erased[:] = 1
     return 1 - erased.astype(np.float32)
 
 
 def everything(erased: np.ndarray, rng: np.random.Generator) -> None:
-    """Text to image is the case in which nothing is known: the model must not forget it."""
+    """Erase the whole picture, so that the model does not forget how to draw from text alone."""
     erased[:] = 1
 
 
 def boxes(erased: np.ndarray, rng: np.random.Generator) -> None:
+    """Erase one to three rectangles."""
     side = len(erased)
     for _ in range(rng.integers(1, 4)):
         height, width = (side * rng.uniform(0.15, 0.75, 2)).astype(int)
@@ -39,6 +48,7 @@ def boxes(erased: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def blobs(erased: np.ndarray, rng: np.random.Generator) -> None:
+    """Erase one to three ellipses."""
     side = len(erased)
     for _ in range(rng.integers(1, 4)):
         centre, axes = rng.uniform(0, side, 2), side * rng.uniform(0.1, 0.45, 2)
@@ -46,14 +56,14 @@ def blobs(erased: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def half_plane(erased: np.ndarray, rng: np.random.Generator) -> None:
-    """One side of a line; half of them are exactly one of the picture's own sides."""
+    """Erase all that lies on one side of a line. Half of these lines are parallel to a side of the picture."""
     angle = rng.uniform(0, 2 * math.pi) if rng.random() < 0.5 else rng.integers(4) * math.pi / 2
     y, x = np.mgrid[: len(erased), : len(erased)] / len(erased) - 0.5
     erased[x * math.cos(angle) + y * math.sin(angle) > rng.uniform(-0.25, 0.25)] = 1
 
 
 def strokes(erased: np.ndarray, rng: np.random.Generator) -> None:
-    """A hand with a brush."""
+    """Erase one to three strokes, as of a hand with a brush."""
     side = len(erased)
     for _ in range(rng.integers(1, 4)):
         turns = rng.normal(0, 0.25 * side, (rng.integers(2, 6), 2))
@@ -67,4 +77,4 @@ def _point(values: np.ndarray) -> tuple[int, int]:
 
 
 SHAPES: tuple[Draw, ...] = (everything, boxes, blobs, half_plane, strokes)
-SHARES = (0.2, 0.25, 0.25, 0.15, 0.15)
+SHARES = (0.2, 0.25, 0.25, 0.15, 0.15)  # how often each of them is chosen

@@ -1,4 +1,4 @@
-"""Muon for the hidden matrices, AdamW for everything else, as one optimiser."""
+"""The optimiser: Muon for the matrices inside the network, AdamW for everything else."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,24 +15,25 @@ from ..models.text2im import Text2Im
 
 NOT_HIDDEN = re.compile(r"^input_blocks\.0\.|^out\.|embedding")
 MAX_NORM = 1.0
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan's coefficients
-ITERATIONS = 3  # he takes 5; the embedded models were trained with 3
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the coefficients that Jordan found
+ITERATIONS = 3  # Jordan takes 5; the embedded models were trained with 3
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (Jordan 2024), whose updates have the size of AdamW's, for matrices and convolutions.
+    """Muon (Jordan 2024) for matrices and convolutions, with updates that are scaled to the size of AdamW's.
 
-    Not torch's: that computes in bf16, which took as long as the rest of the step on a CPU without it. Here matrices of
-    one shape are orthogonalised together, and in fp32.
+    ``torch.optim.Muon`` computes in bf16, which took as long as the rest of the step on a CPU without bf16 hardware.
+    This class computes in fp32, and orthogonalises all matrices of one shape together.
     """
 
-    def __init__(self, params: Sequence[nn.Parameter], lr: float, momentum: float = 0.95):
+    def __init__(self, params: Sequence[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # no closure: nothing here would call it
+        """Update all parameters; each must have a gradient."""
         for group in self.param_groups:
-            alike = defaultdict(list)
+            alike: dict[tuple[int, int], list[nn.Parameter]] = defaultdict(list)
             for p in group["params"]:
                 alike[p.shape[0], p[0].numel()].append(p)
             for shape, params in alike.items():
@@ -40,15 +42,16 @@ class Muon(torch.optim.Optimizer):
                     p.sub_(update.view(p.shape), alpha=0.2 * math.sqrt(max(shape)) * group["lr"])
 
     def _nesterov(self, p: nn.Parameter, momentum: float) -> Tensor:
+        assert p.grad is not None, "Muon updates parameters that have gradients"
         gradient, state = p.grad.flatten(1), self.state[p]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
-        average = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
+        average: Tensor = state["momentum_buffer"].lerp_(gradient, 1 - momentum)
         return gradient.lerp(average, momentum)
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """[K, M, N] -> the same with all singular values near 1, by a few Newton-Schulz iterations."""
+    """Bring all singular values of the matrices [K, M, N] near 1 by a few Newton-Schulz iterations."""
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalised(matrices.mT).mT.contiguous()
     x = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
@@ -60,14 +63,16 @@ def orthogonalised(matrices: Tensor) -> Tensor:
 
 
 class Optimizer:
-    """AdamW; with ``muon``, Muon for the matrices and convolutions inside the network.
+    """AdamW, or with ``muon`` a pair of optimisers: Muon for the inner matrices and convolutions, AdamW for the rest.
 
-    Muon learns several times faster per step from scratch; AdamW is the safe choice for fine-tuning. Only what requires
-    gradients is trained.
+    From random weights Muon learns several times more in each step; AdamW is the safe choice for fine-tuning.
 
     Args:
-        scaler: of the loss, for fp16; it must have scaled what the gradients are of.
-        others: parameters outside of the model that AdamW is to train, too.
+        model: those of its parameters that require gradients are trained.
+        lr: learning rate.
+        muon: use Muon, too.
+        scaler: the one that scaled the loss before the backward pass, as fp16 needs it.
+        others: parameters outside of the model that AdamW trains, too.
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class Optimizer:
         muon: bool,
         scaler: torch.amp.GradScaler | None = None,
         others: Iterable[nn.Parameter] = (),
-    ):
+    ) -> None:
         named = trained(model)
         hidden = [p for name, p in named.items() if muon and p.ndim > 1 and not NOT_HIDDEN.search(name)]
         hidden_ids = {id(p) for p in hidden}
@@ -93,7 +98,7 @@ class Optimizer:
         self.parameters: list[Tensor] = [*hidden, *rest]
 
     def step(self, scale: float) -> float:
-        """Update by the gradients, at ``scale`` times the learning rate, and clear them.
+        """Update the parameters at ``scale`` times the learning rate, and clear their gradients.
 
         Returns:
             The norm of the gradients before they were clipped. If it is not finite, nothing was updated.
@@ -111,10 +116,12 @@ class Optimizer:
             p.grad = None
         return float(norm)
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed training needs."""
         return {"parts": [part.state_dict() for part in self.parts], "scaler": self.scaler.state_dict()}
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned."""
         for part, values in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(values)
         if state["scaler"]:
@@ -122,6 +129,6 @@ class Optimizer:
 
 
 def trained(model: Text2Im) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by their names in a checkpoint."""
+    """The parameters of a model that require gradients, by their names in a checkpoint."""
     named = (*model.unet.named_parameters(), *model.text.named_parameters())
     return {name: p for name, p in named if p.requires_grad}

@@ -5,16 +5,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..models.config import ModelConfig
+
 SCHEDULES = ("decay", "cosine", "constant")
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of the training: ``steps`` updates on ``batch`` pictures of side ``resolution``."""
+    """A part of the training.
 
-    resolution: int
+    Attributes:
+        resolution: side of the pictures, or of an upsampler's crops, in pixels; None is the model's own size.
+        steps: updates of the weights.
+        batch: pictures in each update, over all processes.
+    """
+
+    resolution: int | None
     steps: int
     batch: int
+
+    def side(self, config: ModelConfig) -> int:
+        """The side of the pictures for this model, in pixels."""
+        return config.image_size if self.resolution is None else self.resolution
 
 
 @dataclass(frozen=True)
@@ -22,20 +34,21 @@ class Options:
     """How to train.
 
     Attributes:
-        phases: run one after the other.
+        phases: they follow each other.
         lr: learning rate, reached after ``warmup`` steps.
-        schedule: "decay" lets the rate fall to zero over the last ``decay`` (0..1) of all steps, "cosine" over all of
-            them, "constant" never.
+        schedule: how the rate falls to zero: "decay" over the last part of all steps, "cosine" over all of them,
+            "constant" not at all.
+        decay: that last part, 0..1.
         ema: decay of the averaged weights, which are what is exported.
-        caption_dropout: part of the captions replaced by the empty one, for guidance.
-        precision: "fp32", or "bf16" or "fp16" where autocast allows it; weights and averages are always fp32.
-        muon: see ``Optimizer``.
-        focus, noise_offset: see ``loss.DiffusionLoss``.
-        layout: weight of the loss of ``layout.Layout``, which knows drawn scenes only; 0 for none.
-        accumulate: pieces that each process's part of a batch is computed in, one after the other: saves memory.
+        caption_dropout: share of the captions that are replaced by the empty one, as guidance needs it, 0..1.
+        precision: "fp32", or "bf16" or "fp16" where autocast allows it, or "auto", which ``session.run`` replaces;
+            weights and averages are always fp32.
+        muon: train the inner matrices with Muon instead of AdamW, see ``Optimizer``.
+        focus, noise_offset: see ``DiffusionLoss``.
+        accumulate: in how many pieces each process computes its part of a batch, one after the other, to save memory.
         recompute: compute the blocks again in the backward pass instead of keeping what is inside of them.
-        seed: decides data order, captions, noise and initial weights.
-        minutes: stop (with a checkpoint) after this time.
+        seed: decides the order of the data, captions, noise, and initial weights.
+        minutes: stop, with a checkpoint, after this time.
         save_every: minutes between checkpoints.
         sample_every: steps between sample sheets, 0 for none.
         tensorboard: also write the log as TensorBoard's event files.
@@ -52,7 +65,6 @@ class Options:
     muon: bool = True
     focus: tuple[float, float] | None = None
     noise_offset: tuple[float, ...] = ()
-    layout: float = 0.0
     accumulate: int = 1
     recompute: bool = False
     seed: int = 0
@@ -63,9 +75,11 @@ class Options:
 
     @property
     def steps(self) -> int:
+        """Updates of the weights in all phases."""
         return sum(phase.steps for phase in self.phases)
 
     def phase_at(self, step: int) -> Phase:
+        """The phase that a step, counted from 0, belongs to. Raises IndexError after the last one."""
         for phase in self.phases:
             if step < phase.steps:
                 return phase
@@ -73,10 +87,24 @@ class Options:
         raise IndexError("the training is over")
 
     def lr_scale(self, step: int) -> float:
-        """Part of ``lr`` to use in a step, 0..1."""
+        """The part of ``lr``, 0..1, to use in a step."""
         warm = min(1.0, (step + 1) / max(1, self.warmup))
         if self.schedule == "cosine":
             return warm * (1 + math.cos(math.pi * step / self.steps)) / 2
         if self.schedule == "decay" and self.decay:
             return min(warm, (self.steps - step) / max(1, round(self.decay * self.steps)))
         return warm
+
+    def check(self, config: ModelConfig, processes: int) -> None:
+        """Make sure that the phases suit a model and a number of processes.
+
+        Raises:
+            ValueError: a resolution or a batch does not; the message names the option of ``glide train``.
+        """
+        pieces = processes * self.accumulate
+        for phase in self.phases:
+            side, multiple = phase.side(config), config.size_multiple
+            if side % multiple or side > config.image_size:
+                raise ValueError(f"--resolution {side}: not a multiple of {multiple} up to {config.image_size}")
+            if phase.batch % pieces:
+                raise ValueError(f"--batch {phase.batch}: not a multiple of {pieces} (processes times --accumulate)")

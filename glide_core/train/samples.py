@@ -1,4 +1,4 @@
-"""Sheets of what a model in training draws, always of the same prompts and the same noise."""
+"""Sheets of what a model in training draws, always of the same prompts and from the same noise."""
 
 from __future__ import annotations
 
@@ -8,29 +8,43 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from ..images import write_sheet
+from ..models.config import UPSCALE, ModelConfig
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
 from ..pipeline import UPSAMPLING, Sampling, Stage, to_uint8
-from .data import Data
-from .loss import prepare
+from .dataset import Dataset
+from .inputs import prepare
 
 COUNT = 4
-SAMPLING = Sampling(steps="20", sampler="dpmpp_2m")
+SAMPLING = Sampling("20", "dpmpp_2m")
 
 
 class Samples:
-    """Draws ``samples/<step>.png``. Inpainting models and upsamplers are given pictures of the data.
+    """Draws ``samples/<step>.png``. Inpainting models and upsamplers get pictures of the data set to work on.
 
     Args:
-        prompts: what to draw; default: captions of the data.
-        resolution: side to draw at, the one that is trained last.
+        out: the folder of the training.
+        data: also gives the captions where there are no prompts. It is read at the start and then rewound.
+        config: of the model.
+        prompts: what to draw; where it is empty, captions of the data.
+        resolution: side to draw at, in pixels.
+        seed: of the noise, and of the choice of pictures and captions.
     """
 
     def __init__(
-        self, out: Path, data: Data, tokenizer: Tokenizer, config, prompts: Sequence[str], resolution: int, seed: int
-    ):
+        self,
+        out: Path,
+        data: Dataset,
+        tokenizer: Tokenizer,
+        config: ModelConfig,
+        *,
+        prompts: Sequence[str],
+        resolution: int,
+        seed: int,
+    ) -> None:
         self.folder, self.tokenizer, self.seed = out / "samples", tokenizer, seed
         rng = np.random.default_rng(seed)
         shown, captions = data.batch(rng, len(prompts) or COUNT)
@@ -41,21 +55,28 @@ class Samples:
 
     @torch.no_grad()
     def draw(self, model: Text2Im, step: int) -> None:
-        """model: the averaged one."""
+        """Write the sheet of a step. Raises OSError where that is not possible."""
         stage = Stage(model, self.tokenizer)
         conditions = {name: value.to(stage.device) for name, value in self.conditions.items()}
         drawn = stage.sample(self.prompts, self.sampling, size=self.size, conditions=conditions, seed=self.seed)
         given = self._given()
-        rows = [drawn] if given is None else [given, drawn]
-        images = [Image.fromarray(row[k].numpy()) for row in map(to_uint8, rows) for k in range(len(drawn))]
-        captions = ["given"] * (len(images) - len(drawn)) + self.prompts
+        images, captions = _pictures(drawn), list(self.prompts)
+        if given is not None:
+            images, captions = _pictures(given) + images, ["given"] * len(given) + captions
         self.folder.mkdir(parents=True, exist_ok=True)
         write_sheet(self.folder / f"{step:06d}.png", images, captions, columns=len(drawn))
 
-    def _given(self) -> torch.Tensor | None:
-        """What the model sees besides the prompt, as a picture: the hole is gray."""
+    def _given(self) -> Tensor | None:
+        """What the model sees besides the prompt, as pictures [B, 3, H, W] in -1..1; a hole is gray."""
         if "image" in self.conditions:
             return self.conditions["image"] * self.conditions["known"]
         if "low_res" in self.conditions:
-            return torch.nn.functional.interpolate(self.conditions["low_res"], scale_factor=4, mode="nearest")
+            enlarged: Tensor = torch.nn.functional.interpolate(
+                self.conditions["low_res"], scale_factor=UPSCALE, mode="nearest"
+            )
+            return enlarged
         return None
+
+
+def _pictures(images: Tensor) -> list[Image.Image]:
+    return [Image.fromarray(pixels.numpy()) for pixels in to_uint8(images)]

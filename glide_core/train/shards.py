@@ -1,67 +1,74 @@
-"""A WebDataset: tar files in which picture and caption have the same name (0001.jpg, 0001.txt)."""
+"""A data set in the tar files of a WebDataset, where a picture and its caption have one name (0001.jpg, 0001.txt)."""
 
 from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import webdataset
 from PIL import Image
 from webdataset.shardlists import expand_urls
 
-from .data import choose_line, square, warn
+from .decoding import EXTENSIONS, choose_line, square, warn
 
-EXTENSIONS = ("png", "jpg", "jpeg", "webp", "bmp")
 SHUFFLE_BUFFER = 1000
 MAX_BAD_IN_A_ROW = 1000
 
 
 class Shards:
-    """An endless stream of samples, in another order each epoch. A bad sample or shard is reported and skipped.
+    """An endless stream of samples, in another order in each epoch. A bad sample or shard is reported and skipped.
 
     Args:
         source: a folder of .tar files, or whatever webdataset opens: one file, a pattern such as
-            ``shards-{0000..0099}.tar``, URLs.
+            ``shards-{0000..0099}.tar``, or URLs.
+        side: of the pictures, in pixels.
         seed: decides the order.
-        process, processes: this process takes every ``processes``-th sample.
+        process, processes: this process takes every ``processes``-th sample, from number ``process`` on.
     Raises:
-        ValueError: a file is not there.
+        ValueError: one of the files does not exist.
     """
 
-    def __init__(self, source: str, side: int, *, seed: int = 0, process: int = 0, processes: int = 1):
+    def __init__(self, source: str, side: int, *, seed: int = 0, process: int = 0, processes: int = 1) -> None:
         self.source, self.side, self.seed = source, side, seed
         self.process, self.processes = process, processes
         self.urls = _urls(source)
         self.seek(0)
 
     def seek(self, position: int) -> None:
+        """Continue after the first ``position`` samples of the stream."""
         self.stream = self._samples()
         for _ in islice(self.stream, position):
             pass
         self.position = position
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str]]:
-        """The next good pictures, uint8 [size, side, side, 3], and a caption for each (a random line of it)."""
-        samples, bad = [], 0
+        """Take the next readable pictures, uint8 [size, side, side, 3], and for each a random line of its caption.
+
+        Raises:
+            ValueError: many samples in a row cannot be used, or there is none at all.
+        """
+        samples: list[tuple[np.ndarray, str]] = []
+        bad = 0
         while len(samples) < size:
             raw = next(self.stream)
             self.position += 1
             try:
                 samples.append(self._decoded(raw))
                 bad = 0
-            except Exception as error:  # damaged files raise anything
+            except Exception as error:  # a damaged file can raise anything
                 warn(f"{raw['__url__']}: {raw['__key__']} is left out: {error}")
                 bad += 1
             if bad == MAX_BAD_IN_A_ROW:
                 raise ValueError(f"{self.source}: {bad} samples in a row were no picture with a caption")
         return np.stack([pixels for pixels, _ in samples]), [choose_line(text, rng) for _, text in samples]
 
-    def _decoded(self, raw: dict) -> tuple[np.ndarray, str]:
-        picture = next((raw[extension] for extension in EXTENSIONS if extension in raw), None)
+    def _decoded(self, raw: dict[str, Any]) -> tuple[np.ndarray, str]:
+        picture = next((raw[extension[1:]] for extension in EXTENSIONS if extension[1:] in raw), None)
         if picture is None:
             raise ValueError("it has no picture")
         if "txt" not in raw:
@@ -69,33 +76,37 @@ class Shards:
         with Image.open(io.BytesIO(picture)) as file:
             return square(file, self.side), raw["txt"].decode("utf-8-sig")
 
-    def _samples(self) -> Iterator[dict]:
+    def _samples(self) -> Iterator[dict[str, Any]]:
         for epoch in count():
             urls = random.Random(f"{self.seed} {epoch}").sample(self.urls, len(self.urls))
-            epoch_samples = webdataset.DataPipeline(
+            samples = webdataset.DataPipeline(
                 webdataset.SimpleShardList(urls),
                 webdataset.tarfile_to_samples(handler=_report),
-                lambda samples: islice(samples, self.process, None, self.processes),
+                self._own_part,
                 webdataset.shuffle(SHUFFLE_BUFFER, seed=self.seed + epoch),
             )
             empty = True
-            for sample in epoch_samples:
+            for sample in samples:
                 empty = False
                 yield sample
             if empty:
                 raise ValueError(f"{self.source}: there are no samples for process {self.process} in it")
 
+    def _own_part(self, samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        return islice(samples, self.process, None, self.processes)
+
 
 def _report(error: Exception) -> bool:
-    warn(f"a shard is left out from here on: {error}")
+    """Handle webdataset's errors: True means to go on with the next shard."""
+    warn(f"the rest of a shard is left out: {error}")
     return True
 
 
 def _urls(source: str) -> list[str]:
     if Path(source).is_dir():
         return [str(path) for path in sorted(Path(source).glob("*.tar"))]
-    urls = expand_urls(source)
+    urls: list[str] = expand_urls(source)
     for url in urls:
         if ":" not in url and not Path(url).is_file():
-            raise ValueError(f"{url} is not there")
+            raise ValueError(f"{url} does not exist")
     return urls

@@ -274,7 +274,10 @@ def test_help_names_the_published_defaults(capsys):
         cli.main(["generate", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "GLIDE's published: --steps 100 --sampler ddpm --guidance-scale 3" in text
-    assert "--upsample-steps fast27 --upsample-sampler ddim --upsample-temperature 0.997 --upsample-guidance-scale 1" in text
+    assert (
+        "--upsample-steps fast27 --upsample-sampler ddim --upsample-temperature 0.997 --upsample-guidance-scale 1"
+        in text
+    )
 
 
 def test_help_comes_without_torch():

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from glide_core.train.data import Scenes
 
 from glide_core.files.checkpoints import TINY_FOLDER
 from glide_core.models.tokenizer import Tokenizer
 from glide_core.tiny import scenes
 from glide_core.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, caption, held_out, render, sample_scene
-from glide_core.train.data import Scenes
 from glide_core.train.folder import Folder
 
 SEEDS = range(150)

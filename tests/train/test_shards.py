@@ -5,9 +5,9 @@ import tarfile
 
 import numpy as np
 import pytest
+from glide_core.train.data import open_data
 
 from drawings import house
-from glide_core.train.data import open_data
 
 pytest.importorskip("webdataset")
 

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from glide_core.train.data import Scenes
 from PIL import Image
 
 from glide_core.diffusion.schedule import NoiseSchedule
 from glide_core.files import checkpoints
 from glide_core.models.text2im import Text2Im, unet_input
 from glide_core.models.tokenizer import Tokenizer
-from glide_core.train.data import Scenes
 from glide_core.train.folder import Folder
 from glide_core.train.loop import Trainer, initialise
 from glide_core.train.loss import DiffusionLoss, prepare, stratified_timesteps, timestep_density, timestep_weights

@@ -1,0 +1,33 @@
+"""The running average of the weights, which is what a training exports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from ..models.text2im import Text2Im
+
+
+class WeightAverage(AveragedModel):
+    """An exponential moving average of a model's weights, in a copy of the model named ``module``.
+
+    Args:
+        decay: share of the average that each update keeps, 0..1. It grows towards this number during the first
+            updates, or the random initial weights would stay in the average for long.
+    """
+
+    module: Text2Im
+
+    def __init__(self, model: Text2Im, decay: float) -> None:
+        super().__init__(model, multi_avg_fn=_growing(decay))
+
+
+def _growing(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return update

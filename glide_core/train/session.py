@@ -1,0 +1,83 @@
+"""One training from its request to its result."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+
+from ..device import pick_device, pick_dtype
+from . import initial
+from .request import TrainingRequest
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        step: how many steps have been done in all.
+        interrupted: it was asked to stop before the last one.
+        main_process: this process is the one that reports for all that train together.
+    """
+
+    step: int
+    interrupted: bool
+    main_process: bool
+
+
+def run(request: TrainingRequest) -> Outcome:
+    """Train as a request says; under ``accelerate launch`` on all its processes together.
+
+    Raises:
+        ValueError: a package is missing, parts of the request do not fit together, the data set has nothing to read, or
+            the training diverged.
+        CheckpointError: the checkpoint or the tokenizer is missing or broken.
+        OSError: the results cannot be written.
+    """
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise ValueError('training needs the package accelerate: pip install "glide-nodes[train]"') from error
+    from .loop import Trainer
+
+    out, options = request.out, request.options
+    if not request.resume and (out / "state.pt").exists():
+        raise ValueError(f"--out {out} holds a training: go on with it by --resume, or choose another folder")
+    device = pick_device(request.device)
+    options = dataclasses.replace(options, precision=training_precision(options.precision, device))
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+    torch.manual_seed(options.seed)
+    model, tokenizer = initial.build(request, device)
+    auxiliary = request.auxiliary(model) if request.auxiliary else None
+    options.check(model.config, accelerator.num_processes)
+    with accelerator.main_process_first():  # which prepares files that the others then only read
+        data = request.data.open(
+            model.config.image_size,
+            seed=options.seed,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+    trainer = Trainer(
+        model,
+        tokenizer,
+        data,
+        options,
+        out,
+        auxiliary=auxiliary,
+        accelerator=accelerator,
+        prompts=request.prompts,
+    )
+    if request.resume:
+        trainer.resume()
+    trainer.run()
+    accelerator.end_training()
+    return Outcome(trainer.step, trainer.interrupted, accelerator.is_main_process)
+
+
+def training_precision(name: str, device: torch.device) -> str:
+    """Decide what "auto" means: bf16 where the hardware computes in it, else fp32. fp16 must be asked for."""
+    if name == "auto" and device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return pick_dtype(name, device)
