@@ -113,7 +113,7 @@ def _palette(colours: tuple[tuple[str, tuple[int, int, int]], ...]) -> np.ndarra
 
 def _nearest(lab: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """The index [N] of the nearest colour of a palette for each of the Lab values [N, 3]."""
-    return np.linalg.norm(lab[:, None] - palette, axis=2).argmin(axis=1)
+    return np.asarray(np.linalg.norm(lab[:, None] - palette, axis=2).argmin(axis=1))
 
 
 def _blobs(lab: np.ndarray, foreground: np.ndarray) -> tuple[list[tuple[np.ndarray, np.ndarray, int]], bool]:

@@ -189,7 +189,7 @@ def _jitter(rng: np.random.Generator, rgb: RGB) -> RGB:
 
 
 def _choice(rng: np.random.Generator, options: Sequence[Choice]) -> Choice:
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def render(scene: Scene, side: int = SIDE) -> np.ndarray:

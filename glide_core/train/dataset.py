@@ -38,7 +38,7 @@ class LabelledDataset(Dataset, Protocol):
     """A data set that also knows what its pictures show, which is what an ``AuxiliaryLoss`` learns from."""
 
     def labelled_batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str], Sequence[Any]]:
-        """Take some samples as ``batch`` does. The third value holds a label for each, for ``AuxiliaryLoss.targets``."""
+        """Take some samples as ``batch`` does. The third value is a label for each, for ``AuxiliaryLoss.targets``."""
 
 
 class DataSource(Protocol):
@@ -50,7 +50,7 @@ class DataSource(Protocol):
         Args:
             side: of the pictures, in pixels.
             seed: decides the order of a stream.
-            process, processes: this process reads every ``processes``-th sample of a stream, from number ``process`` on.
+            process, processes: this process reads every ``processes``-th sample of a stream, from number ``process``.
         Raises:
             ValueError: the source does not exist or holds no samples.
         """

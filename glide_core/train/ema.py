@@ -10,6 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..models.text2im import Text2Im
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 class WeightAverage(AveragedModel):
     """An exponential moving average of a model's weights, in a copy of the model named ``module``.
@@ -25,9 +27,9 @@ class WeightAverage(AveragedModel):
         super().__init__(model, multi_avg_fn=_growing(decay))
 
 
-def _growing(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+def _growing(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+    def update(averaged: Tensors, current: Tensors, count: Tensor | int) -> None:
         torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
 
     return update

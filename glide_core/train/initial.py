@@ -62,7 +62,7 @@ def matmul_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, *, skip_reshap
     Returns:
         [B, N, heads * C].
     """
-    weights = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(dim=-1)
+    weights: Tensor = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(dim=-1)
     return (weights @ v).transpose(1, 2).flatten(2)
 
 

@@ -116,7 +116,7 @@ class DiffusionLoss:
         noise = self._noise(images.shape, generator).to(images)
         bar = self.alphas_cumprod[t].view(-1, 1, 1, 1)
         noisy = (bar.sqrt() * images + (1 - bar).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-        eps = model(noisy, t, tokens, mask, **conditions)[:, :3].float()
+        eps: Tensor = model(noisy, t, tokens, mask, **conditions)[:, :3].float()
         error = (eps - noise).square()
         if pixel_weights is not None:
             error = error * (1 + pixel_weights / (1 + (1 - bar) / bar / HIDING**2))

@@ -54,7 +54,7 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     """Bring all singular values of the matrices [K, M, N] near 1 by a few Newton-Schulz iterations."""
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalised(matrices.mT).mT.contiguous()
-    x = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
+    x: Tensor = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
         gram = x @ x.mT

@@ -1,5 +1,6 @@
 """``glide train`` on a very small model, as users run it."""
 
+import argparse
 import csv
 import os
 import resource
@@ -15,12 +16,20 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from drawings import write_houses
 from glide_core import cli
+from glide_core.cli.train import _request, add_arguments
 from glide_core.files import checkpoints
+from glide_core.images import MARGIN
 from glide_core.models.config import TINY_BASE
 from glide_core.models.text2im import Text2Im
+from glide_core.tiny.scene_data import SceneSource
+from glide_core.train.folder import Folder
+from glide_core.train.options import Phase
+from glide_core.train.request import FineTune, FromScratch
+from glide_core.train.sources import FileSource
 from small_models import BASE
 
 COMMON = ["--batch", "4", "--precision", "fp32", "--device", "cpu", "--schedule", "constant", "--warmup", "0"]
@@ -69,8 +78,12 @@ def test_the_folder_has_all_that_was_asked_for(small, houses, tmp_path):
     assert {"base.safetensors", "base.tokenizer.json", "log.csv", "state.pt"} <= set(os.listdir(out))
     assert checkpoints.load(out / "base.safetensors").config == BASE
     with Image.open(out / "samples" / "000002.png") as sheet:
-        assert len(sheet.crop((12, 12, 28, 28)).getcolors(maxcolors=256)) > 10  # the one sample, 16x16, in its margins
-    assert any("tfevents" in name for name in os.listdir(out / "tensorboard"))
+        sample = np.asarray(sheet.crop((MARGIN, MARGIN, MARGIN + 16, MARGIN + 16)), dtype=int)
+        around = np.asarray(sheet.crop((0, 0, MARGIN, MARGIN)))
+    assert (around == 255).all() and (np.ptp(sample, axis=(0, 1)) > 100).all()  # a model that knows nothing draws noise
+    (events,) = (out / "tensorboard").iterdir()
+    accumulated = EventAccumulator(str(events)).Reload()
+    assert [event.value for event in accumulated.Scalars("loss")] == pytest.approx(losses(out), rel=1e-4)
 
 
 def test_ctrl_c_finishes_the_step_and_resuming_gives_the_losses_of_an_unbroken_run(small, houses, tmp_path, capsys):
@@ -148,9 +161,21 @@ def test_an_inpainting_model_from_a_plain_one(small, houses, tmp_path):
     train(houses, small, out, "--steps", 2, "--variant", "inpaint", "--sample-every", 2)
     model = checkpoints.load(out / "base-inpaint.safetensors")
     assert model.config.inpaint and model.unet.input_blocks[0][0].weight[:, 3:].abs().sum() > 0
-    with Image.open(out / "samples" / "000002.png") as sheet:
-        given, drawn = (sheet.crop((12, top, 28, top + 16)) for top in (12, sheet.height // 2 + 6))
-        assert given.getcolors(maxcolors=256) != drawn.getcolors(maxcolors=256)
+    originals = Folder(houses, 16).batch(np.random.default_rng(0), 40)[0]
+    given, drawn = rows_of_the_sheet(out / "samples" / "000002.png")
+    assert len(given) == len(drawn) == 4
+    for picture in given:
+        known = (picture != 128).any(axis=-1)  # a hole is gray
+        assert any((picture == original)[known].all() for original in originals)
+    assert any((picture == 128).any() for picture in given)
+
+
+def rows_of_the_sheet(path):
+    """The 16x16 pictures in the two rows of a sheet with four columns."""
+    with Image.open(path) as sheet:
+        width, height = (sheet.width - MARGIN) // 4, (sheet.height - MARGIN) // 2
+        boxes = [[(MARGIN + column * width, MARGIN + row * height) for column in range(4)] for row in range(2)]
+        return [[np.asarray(sheet.crop((x, y, x + 16, y + 16))) for x, y in row] for row in boxes]
 
 
 def test_what_cannot_be_used_is_reported_and_left_out(small, houses, tmp_path, capsys):
@@ -201,6 +226,64 @@ def test_options_that_do_not_fit(small, houses, tmp_path, capsys):
     train(houses, small, out, "--steps", 1)
     assert "go on with it by --resume" in fails(capsys, houses, small, out)
     assert "other trained parts" in fails(capsys, houses, small, out, "--resume", "--lora", 2)
+    assert "give one value, or one for every phase" in fails(
+        capsys, houses, small, tmp_path / "other", "--steps", 1, 1, "--resolution", 8, 16, 16
+    )
+
+
+def test_the_layout_lesson_is_for_scenes_and_base_models(small, houses, tmp_path, capsys):
+    assert "--layout knows what drawn scenes hold" in fails(capsys, houses, small, tmp_path / "a", "--layout", 0.1)
+    message = fails(capsys, "scenes", "tiny-upsample", tmp_path / "b", "--layout", 0.1)
+    assert "--layout teaches base models only" in message
+
+
+@pytest.mark.parametrize(
+    "init, stage, variant, source",
+    [
+        ("base", "base", "plain", "base"),
+        ("base", "upsample", "plain", "upsample"),
+        ("base", "base", "inpaint", "base"),  # the published inpainting model is not there
+        ("tiny", "base", "plain", "tiny-base"),
+        ("tiny", "upsample", "inpaint", "tiny-upsample-inpaint"),
+        ("tiny-base", "upsample", "inpaint", "tiny-base"),
+        ("my/model.safetensors", "base", "inpaint", "my/model.safetensors"),
+    ],
+)
+def test_what_is_fine_tuned(tmp_path, monkeypatch, init, stage, variant, source):
+    monkeypatch.setenv("GLIDE_MODELS", str(tmp_path))
+    asked = request("--init", init, "--stage", stage, "--variant", variant)
+    assert asked.start == FineTune(source) and asked.inpaint == (variant == "inpaint")
+
+
+@pytest.mark.parametrize(
+    "options, muon, lr",
+    [
+        (["--model", "tiny-base"], True, 1.5e-3),
+        (["--model", "base"], False, 1e-4),
+        (["--init", "tiny"], False, 1e-4),
+        (["--init", "tiny", "--optimizer", "muon"], True, 1.5e-3),
+        (["--init", "tiny", "--lora", "8"], False, 5e-4),
+        (["--model", "tiny-base", "--optimizer", "adamw", "--lr", "0.5"], False, 0.5),
+    ],
+)
+def test_the_optimiser_and_its_rate_suit_what_is_trained(options, muon, lr):
+    asked = request(*options)
+    assert (asked.options.muon, asked.options.lr) == (muon, lr)
+
+
+def test_options_become_a_request():
+    asked = request("--model", "tiny-base", "--steps", "5", "6", "--batch", "4", "--resolution", "32", "64")
+    assert asked.start == FromScratch(TINY_BASE)
+    assert asked.options.phases == (Phase(32, 5, 4), Phase(64, 6, 4))
+    assert asked.data == FileSource("DATA") and asked.out == Path("OUT") and asked.auxiliary is None
+    assert request("--init", "tiny").options.phases == (Phase(None, 3000, 32),)
+    assert request("--init", "tiny", data="scenes").data == SceneSource(60000)
+
+
+def request(*options, data="DATA"):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return _request(parser.parse_args([data, "--out", "OUT", *options]))
 
 
 @pytest.mark.parametrize("package, data", [("accelerate", "houses"), ("webdataset", "shards.tar")])

@@ -2,17 +2,19 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from glide_core import cli
+from glide_core.images import MARGIN
 from glide_core.tiny import quality
-from glide_core.tiny.scenes import held_out_scenes
+from glide_core.tiny.scenes import held_out_scenes, render
 
 
 def test_the_half_of_the_second_object_is_erased():
     scenes = [s for s in held_out_scenes(200) if s.relation not in (None, "inside")]
     assert {scene.relation for scene in scenes} == {"above", "below", "to the left of", "to the right of"}
     for scene in scenes:
-        mask = quality._erased_half(scene)[0]
+        mask = quality.erased_half(scene)[0]
         assert mask.mean() == 0.5
         (ax, ay), (bx, by) = (np.round(item.centre).astype(int) for item in scene.objects)
         assert mask[ay, ax] == 0 and mask[by, bx] == 1
@@ -31,11 +33,34 @@ def test_decibels():
     assert quality.psnr(black, np.full_like(black, 1)) == pytest.approx(48.13, abs=0.01)
 
 
-def test_it_measures_the_embedded_models(capsys, tmp_path):
+def cells(row):
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+@pytest.mark.parametrize("guidance", ["--guidance-scale", "--guidance"])
+def test_it_measures_the_embedded_models(capsys, tmp_path, guidance):
     sheet = tmp_path / "sheet.png"
-    few = ["--count", "2", "--steps", "1", "--upsample-steps", "2", "--guidance", "1", "3", "--sheet", str(sheet)]
+    few = ["--count", "2", "--steps", "1", "--upsample-steps", "2", guidance, "1", "3", "--sheet", str(sheet)]
     cli.main(["bench", "quality", *few])
     prompts, upsampling, inpainting = (table.splitlines() for table in capsys.readouterr().out.strip().split("\n\n"))
-    assert [row.split("|")[1].strip() for row in prompts[2:]] == ["1", "3"]
-    assert float(upsampling[2].split("|")[2]) > 20  # bicubic's decibels
-    assert len(inpainting) == 3 and sheet.exists()
+    assert cells(prompts[0]) == ["guidance", *(f"{name} %" for name in quality.ASPECTS)]
+    assert [cells(row)[0] for row in prompts[2:]] == ["1", "3"]
+    assert float(cells(upsampling[2])[1]) == bicubic_decibels(2)
+    assert len(inpainting) == 3 and len(cells(inpainting[2])) == 3
+    with Image.open(sheet) as picture:
+        assert picture.width == 2 * (256 + MARGIN) + MARGIN
+
+
+def bicubic_decibels(count):
+    pictures = [render(scene) for scene in held_out_scenes(count)]
+    small = [picture.reshape(64, 4, 64, 4, 3).mean(axis=(1, 3)).round().astype(np.uint8) for picture in pictures]
+    return round(np.mean([quality.psnr(quality.bicubic(a), b) for a, b in zip(small, pictures)]), 1)
+
+
+def test_only_what_is_asked_for_is_measured(tmp_path):
+    with pytest.raises(ValueError, match="missing.safetensors: no such file"):
+        next(
+            quality.measure(quality.QualityRequest(measures=("upsampling",), count=1, upsampler="missing.safetensors"))
+        )
+    request = quality.QualityRequest(measures=("upsampling",), count=1, base="missing.safetensors")
+    assert len(list(quality.measure(request))) == 1

@@ -1,14 +1,11 @@
 """The scene generator: deterministic, true to its captions, and honest about what it holds out."""
 
 import numpy as np
-import pytest
-from glide_core.train.data import Scenes
 
 from glide_core.files.checkpoints import TINY_FOLDER
 from glide_core.models.tokenizer import Tokenizer
 from glide_core.tiny import scenes
 from glide_core.tiny.scenes import BACKGROUNDS, COLOURS, SHAPES, caption, held_out, render, sample_scene
-from glide_core.train.folder import Folder
 
 SEEDS = range(150)
 
@@ -93,31 +90,6 @@ def test_held_out_combinations_never_appear_but_all_their_parts_do():
         assert {c[part] for c in seen} == {c[part] for c in combinations}
     shown = [sample_scene(i, allow_held_out=True) for i in range(300)]
     assert any(held_out(item.shape, item.colour, scene.background) for scene in shown for item in scene.objects)
-
-
-def test_rendered_ahead_scenes_are_the_rendered_scenes(tmp_path):
-    data = Scenes(32, 3, tmp_path)
-    assert all((data.pictures[i] == render(sample_scene(i), 32)).all() for i in range(3))
-    assert not list(tmp_path.glob("*.partial"))
-    pictures, captions = data.batch(np.random.default_rng(0), 5)
-    assert pictures.shape == (5, 32, 32, 3) and len(captions) == 5
-
-
-def test_a_folder_gives_centre_squares_and_a_line_of_the_caption(tmp_path):
-    from PIL import Image
-
-    wide = np.zeros((40, 80, 3), np.uint8)
-    wide[:, 20:60] = 200
-    Image.fromarray(wide).save(tmp_path / "a.png")
-    (tmp_path / "a.txt").write_text("one\ntwo\n")
-    Image.fromarray(wide).save(tmp_path / "without-caption.png")
-    pictures, captions = Folder(tmp_path, 16).batch(np.random.default_rng(0), 8)
-    assert (pictures == 200).all() and pictures.shape == (8, 16, 16, 3) and set(captions) == {"one", "two"}
-    (tmp_path / "a.txt").unlink()
-    with pytest.raises(ValueError, match="no image with a caption"):
-        Folder(tmp_path, 16)
-    with pytest.raises(ValueError, match="not a folder"):
-        Folder(tmp_path / "nowhere", 16)
 
 
 def test_every_word_of_the_grammar_is_one_token_of_the_shipped_tokenizer():

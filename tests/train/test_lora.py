@@ -6,7 +6,7 @@ from safetensors import safe_open
 
 from glide_core.models.text2im import Text2Im
 from glide_core.train import lora
-from glide_core.train.loop import initialise
+from glide_core.train.initial import initialise
 from glide_core.train.optim import trained
 from small_models import BASE
 

@@ -5,9 +5,9 @@ import tarfile
 
 import numpy as np
 import pytest
-from glide_core.train.data import open_data
 
 from drawings import house
+from glide_core.train.sources import FileSource
 
 pytest.importorskip("webdataset")
 
@@ -36,6 +36,10 @@ def shards(tmp_path):
     return tmp_path
 
 
+def opened(location, **options):
+    return FileSource(str(location)).open(16, **options)
+
+
 def captions(data, count):
     rng = np.random.default_rng(0)
     pictures, texts = data.batch(rng, count)
@@ -48,20 +52,20 @@ ALL = {f"house {k}" for k in range(10)}
 
 @pytest.mark.parametrize("pattern", ["", "s-{0..1}.tar"])
 def test_every_sample_once_an_epoch_in_a_new_order(shards, pattern):
-    data = open_data(str(shards / pattern), 16, scenes=0)
+    data = opened(shards / pattern)
     first, second = captions(data, 10), captions(data, 10)
     assert set(first) == set(second) == ALL and first != second
 
 
 def test_processes_share_the_samples(shards):
-    parts = [captions(open_data(str(shards), 16, scenes=0, process=k, processes=2), 5) for k in range(2)]
+    parts = [captions(opened(shards, process=k, processes=2), 5) for k in range(2)]
     assert set(parts[0]) | set(parts[1]) == ALL
 
 
 def test_a_stream_goes_on_where_it_was(shards):
-    data = open_data(str(shards), 16, scenes=0)
+    data = opened(shards)
     captions(data, 13)
-    again = open_data(str(shards), 16, scenes=0)
+    again = opened(shards)
     again.seek(data.position)
     assert captions(again, 9) == captions(data, 9)
 
@@ -77,7 +81,7 @@ def test_bad_samples_and_shards_are_reported_and_skipped(shards, capsys):
     )
     whole = (shards / "s-1.tar").read_bytes()
     (shards / "s-3.tar").write_bytes(whole[:700])
-    assert set(captions(open_data(str(shards), 16, scenes=0), 20)) == ALL
+    assert set(captions(opened(shards), 20)) == ALL
     err = capsys.readouterr().err
     for text in ("a is left out", "b is left out: it has no caption", "c is left out: it has no picture", "s-3.tar"):
         assert text in err
@@ -86,6 +90,6 @@ def test_bad_samples_and_shards_are_reported_and_skipped(shards, capsys):
 def test_shards_without_samples_or_that_are_not_there(tmp_path):
     write(tmp_path / "empty.tar", {})
     with pytest.raises(ValueError, match="no samples"):
-        captions(open_data(str(tmp_path / "empty.tar"), 16, scenes=0), 1)
-    with pytest.raises(ValueError, match="missing.tar is not there"):
-        open_data(str(tmp_path / "missing.tar"), 16, scenes=0)
+        captions(opened(tmp_path / "empty.tar"), 1)
+    with pytest.raises(ValueError, match="missing.tar does not exist"):
+        opened(tmp_path / "missing.tar")

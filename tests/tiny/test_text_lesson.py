@@ -11,7 +11,7 @@ from glide_core.models.text2im import Text2Im
 from glide_core.models.tokenizer import Tokenizer
 from glide_core.tiny.scenes import OPPOSITE, caption, prompt, sample_scene
 from glide_core.tiny.text_lesson import ATTRIBUTES, CAPTION, MENTION, UNKNOWN, Reader, read, teach
-from glide_core.train.loop import initialise
+from glide_core.train.initial import initialise
 
 SCENES = [sample_scene(seed) for seed in range(200)]
 
