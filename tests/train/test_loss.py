@@ -62,9 +62,8 @@ def test_pixel_weights_count_where_the_noise_does_not_hide_the_picture(sigma, fa
 def spread_of_means(offset, side):
     """Standard deviation, over many pictures, of the mean of a corner of this side in a noised black picture."""
     model = Still()
-    value(
-        DiffusionLoss(NoiseSchedule("linear"), torch.device("cpu"), offset=offset), torch.zeros(200, 3, 16, 16), model
-    )
+    objective = DiffusionLoss(NoiseSchedule("linear"), torch.device("cpu"), offset=offset)
+    value(objective, torch.zeros(200, 3, 16, 16), model)
     return float(model.noisy[..., :side, :side].flatten(2).mean(dim=2).std())
 
 
