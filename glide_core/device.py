@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from .errors import OptionError
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -14,7 +16,7 @@ def pick_device(name: str) -> torch.device:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"torch cannot compute on {name!r} here: use auto or cpu") from error
+        raise OptionError(f"torch cannot compute on {name!r} here: use auto or cpu") from error
     return torch.device(name)
 
 

@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from .errors import ImageError
+
 MARGIN = 12
 CAPTION_SIZE, LINE_HEIGHT = 15, 19
 MIN_COLUMN = 120
@@ -44,9 +46,9 @@ def _pixels(path: str | Path, mode: str) -> np.ndarray:
         with Image.open(path) as file:
             return np.array(converted(file, mode))
     except UnidentifiedImageError as error:
-        raise ValueError(f"{path} is not a picture that Pillow can read") from error
+        raise ImageError(f"{path} is not a picture that Pillow can read") from error
     except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def converted(file: Image.Image, mode: str) -> Image.Image:

@@ -17,6 +17,7 @@ from .diffusion.guidance import Denoiser, TextEncoding
 from .diffusion.inpainting import REPAINT_PASSES, InpaintDenoiser, Inpainting, fit_mask, repainting
 from .diffusion.samplers import SAMPLERS, StepNoise, seeded_noise
 from .diffusion.schedule import NoiseSchedule
+from .errors import OptionError
 from .files import checkpoints
 from .models.config import UPSCALE
 from .models.text2im import Text2Im, quantize
@@ -47,14 +48,14 @@ class Sampling:
 
     def __post_init__(self):
         if self.sampler not in SAMPLERS:
-            raise ValueError(f"unknown sampler {self.sampler!r}: use one of {', '.join(SAMPLERS)}")
+            raise OptionError(f"unknown sampler {self.sampler!r}: use one of {', '.join(SAMPLERS)}")
         for name in ("guidance_scale", "eta", "temperature"):
             if not math.isfinite(getattr(self, name)):
-                raise ValueError(f"{name} is {getattr(self, name)}: give a finite number")
+                raise OptionError(f"{name} is {getattr(self, name)}: give a finite number")
         if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta is {self.eta}: give a number from 0 to 1")
+            raise OptionError(f"eta is {self.eta}: give a number from 0 to 1")
         if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise ValueError(f"threshold is {self.threshold}: give a number above 0 and up to 1, or None to clip")
+            raise OptionError(f"threshold is {self.threshold}: give a number above 0 and up to 1, or None to clip")
 
 
 UPSAMPLING = Sampling(steps="fast27", sampler="ddim", guidance_scale=1.0, temperature=0.997)
@@ -150,7 +151,7 @@ class Stage:
         config = self.model.config
         height, width = (size, size) if isinstance(size, int) else size or (config.image_size, config.image_size)
         if min(height, width) < 1 or height % config.size_multiple or width % config.size_multiple:
-            raise ValueError(f"size {width}x{height}: both sides must be multiples of {config.size_multiple}")
+            raise OptionError(f"size {width}x{height}: both sides must be multiples of {config.size_multiple}")
         return height, width
 
 
@@ -220,7 +221,7 @@ def upsample(
     """
     require_kind(stage, "upsample" if image is None else "upsample-inpaint")
     if len(prompts) != len(low_res):
-        raise ValueError(f"{len(low_res)} pictures but {len(prompts)} prompts: give one prompt per picture")
+        raise OptionError(f"{len(low_res)} pictures but {len(prompts)} prompts: give one prompt per picture")
     size = (UPSCALE * low_res.shape[-2], UPSCALE * low_res.shape[-1])
     return stage.sample(
         prompts,
@@ -236,16 +237,16 @@ def upsample(
 def _inpainting(prompts, image: Tensor, mask: Tensor | None, size, **context) -> Inpainting:
     size, batch = tuple(size), len(image)
     if mask is None:
-        raise ValueError("there is a picture but no mask: give both")
+        raise OptionError("there is a picture but no mask: give both")
     if tuple(image.shape[-2:]) != size:
-        raise ValueError(f"the picture is {image.shape[-1]}x{image.shape[-2]}, but {size[1]}x{size[0]} is painted")
+        raise OptionError(f"the picture is {image.shape[-1]}x{image.shape[-2]}, but {size[1]}x{size[0]} is painted")
     if batch != len(prompts) or len(mask) not in (1, batch):
-        raise ValueError(
+        raise OptionError(
             f"{len(prompts)} prompts, {batch} pictures and {len(mask)} masks: give one prompt and one mask per "
             "picture, or one mask for all"
         )
     if image.isnan().any() or mask.isnan().any():
-        raise ValueError("the picture or the mask has NaN values")
+        raise OptionError("the picture or the mask has NaN values")
     return Inpainting(image.float(), fit_mask(mask.float(), size).expand(batch, -1, -1, -1), **context)
 
 
@@ -253,7 +254,7 @@ def require_kind(stage: Stage, kind: str) -> None:
     """Raise ValueError unless the stage's model is of this ``ModelConfig.kind``."""
     found = stage.model.config.kind
     if found != kind:
-        raise ValueError(f"this stage needs a checkpoint of kind {kind}, but the one given is of kind {found}")
+        raise OptionError(f"this stage needs a checkpoint of kind {kind}, but the one given is of kind {found}")
 
 
 def to_uint8(images: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from .. import __version__
+
 COMMANDS = {
     "generate": "draw pictures of a prompt",
     "upsample": "make a small picture 4 times as large, by diffusion",
@@ -46,13 +48,9 @@ class _Parser(argparse.ArgumentParser):
         _fail(self.prog, message)  # without argparse's many lines of usage
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        _fail(self.prog, message)  # without argparse's many lines of usage
-
-
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="glide", description="Text to image with OpenAI's GLIDE.")
+    parser.add_argument("--version", action="version", version=f"glide {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         command = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import OptionError
+
 if TYPE_CHECKING:
     from ..pipeline import Callback, Sampling, Stage
 
@@ -134,7 +136,7 @@ def number(low: float, high: float) -> Callable[[str], float]:
 
 def require_png(option: str, path: Path) -> None:
     if path.suffix.lower() != ".png" or path.is_dir():
-        raise ValueError(f"{option} {path}: give the name of a .png file")
+        raise OptionError(f"{option} {path}: give the name of a .png file")
 
 
 def make_folder(option: str, folder: Path) -> None:
@@ -143,12 +145,12 @@ def make_folder(option: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise ValueError(f"{option}: cannot write to {folder}: {error.strerror}") from error
+        raise OptionError(f"{option}: cannot write to {folder}: {error.strerror}") from error
 
 
 def load_stage(args: argparse.Namespace, option: str, source: str, kind: str) -> Stage:
     from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
-    from ..files.checkpoints import CheckpointError
+    from ..errors import CheckpointError
     from ..pipeline import Stage, require_kind
 
     device = pick_device(args.device)

@@ -19,9 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """``glide fetch``: published files -> a folder, verified."""
-    try:
-        for name in args.names:
-            for path in download.fetch(name, args.to, base_url=args.mirror):
-                print(path)
-    except download.DownloadError as error:
-        raise ValueError(str(error)) from error
+    for name in args.names:
+        for path in download.fetch(name, args.to, base_url=args.mirror):
+            print(path)

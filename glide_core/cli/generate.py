@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from .. import images, pipeline
+from ..errors import OptionError
 from ..pipeline import UPSAMPLING, Sampling, Stage
 from . import common
 
@@ -88,14 +89,14 @@ def run(args: argparse.Namespace) -> None:
 def _jobs(args: argparse.Namespace) -> tuple[list[str], list[Path]]:
     """The prompts and the file that each one's picture goes to."""
     if (args.prompt is None) == (args.prompts is None):
-        raise ValueError("give either a PROMPT or --prompts FILE")
+        raise OptionError("give either a PROMPT or --prompts FILE")
     if args.prompts:
         try:
             prompts = [line.strip() for line in args.prompts.read_text(encoding="utf-8-sig").rstrip().split("\n")]
         except UnicodeDecodeError as error:
-            raise ValueError(f"--prompts {args.prompts}: this is not UTF-8 text ({error})") from error
+            raise OptionError(f"--prompts {args.prompts}: this is not UTF-8 text ({error})") from error
         if prompts == [""]:
-            raise ValueError(f"--prompts {args.prompts}: there is no prompt in it, write one per line")
+            raise OptionError(f"--prompts {args.prompts}: there is no prompt in it, write one per line")
         return prompts, [args.output / f"{i:05d}.png" for i in range(len(prompts))]
     common.require_png("--output", args.output)
     args.batch = args.batch or 1
@@ -111,6 +112,6 @@ def _stages(args: argparse.Namespace) -> tuple[Stage, Stage | None]:
     if args.stage == "base":
         return common.load_stage(args, "--checkpoint", base, "base"), None
     if not upsampler:
-        raise ValueError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
+        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
     first = common.load_stage(args, "--checkpoint", base, "base")
     return first, common.load_stage(args, "--upsampler", upsampler, "upsample")

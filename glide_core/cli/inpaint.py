@@ -13,6 +13,7 @@ from .. import images
 from ..diffusion.inpainting import REPAINT_PASSES
 from ..editing import blending, regions
 from ..editing.photo import Editor, edit, squares
+from ..errors import OptionError
 from ..pipeline import UPSAMPLING, Sampling
 from . import common
 
@@ -137,14 +138,14 @@ def run(args: argparse.Namespace) -> None:
 def _read(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """The photo [1, H, W, C] and the mask [1, H, W] in its size, both with the margins of --pad."""
     if not (args.mask or args.alpha or args.pad):
-        raise ValueError("say what to repaint: --mask FILE, --alpha or --pad L,T,R,B")
+        raise OptionError("say what to repaint: --mask FILE, --alpha or --pad L,T,R,B")
     image = images.read_photo(args.input)
     mask = torch.zeros(image.shape[:3])
     if args.mask:
         mask = regions.fit(image, images.read_mask(args.mask))
     if args.alpha:
         if image.shape[-1] < 4:
-            raise ValueError(f"--alpha: nothing of {args.input} is transparent")
+            raise OptionError(f"--alpha: nothing of {args.input} is transparent")
         mask, image = torch.maximum(mask, 1 - image[..., 3]), image[..., :3]
     if args.pad:
         left, top, right, bottom = args.pad
@@ -158,7 +159,7 @@ def _editor(args: argparse.Namespace) -> Editor:
     base = common.family_member(args.checkpoint, "base-inpaint") or args.checkpoint
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample-inpaint")
     if not upsampler:
-        raise ValueError(f"--upsampler: name the one that belongs to {args.checkpoint}")
+        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}")
     return Editor(
         common.load_stage(args, "--checkpoint", base, "base-inpaint"),
         common.load_stage(args, "--upsampler", upsampler, "upsample-inpaint"),

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from .. import images, pipeline
+from ..errors import OptionError
 from ..pipeline import UPSAMPLING
 from . import common
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     height, width = low_res.shape[-2:]
     multiple = stage.model.config.size_multiple // 4
     if width % multiple or height % multiple:
-        raise ValueError(f"{args.input} is {width}x{height}: resize it, both sides must be multiples of {multiple}")
+        raise OptionError(f"{args.input} is {width}x{height}: resize it, both sides must be multiples of {multiple}")
     common.warn_of_cuts(stage, [args.prompt])
     with common.progress("upsampler") as callback:
         pictures = pipeline.upsample(

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import OptionError
 from .guidance import Denoiser
 from .samplers import repainted_steps
 
@@ -72,9 +73,9 @@ class Inpainting:
 
     def __post_init__(self):
         if not 0 <= self.hide_until <= 1:
-            raise ValueError(f"hide_until is {self.hide_until}: give a number from 0 (visible) to 1 (hidden)")
+            raise OptionError(f"hide_until is {self.hide_until}: give a number from 0 (visible) to 1 (hidden)")
         if self.repaint_passes < 1:
-            raise ValueError(f"repaint_passes is {self.repaint_passes}: give 1 or more")
+            raise OptionError(f"repaint_passes is {self.repaint_passes}: give 1 or more")
 
     def to(self, device) -> Inpainting:
         return replace(self, image=self.image.to(device), mask=self.mask.to(device))

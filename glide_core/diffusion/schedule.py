@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import OptionError
+
 NUM_TIMESTEPS = 1000
 # Sigmas found for DeepFloyd IF's first stage, a pixel-space base model like GLIDE's (Sabour 2024, "Align Your Steps").
 ALIGNED_SIGMAS = (160.41, 8.081, 3.315, 1.885, 1.207, 0.785, 0.553, 0.293, 0.186, 0.030, 0.006)
@@ -26,7 +28,7 @@ def make_betas(name: str) -> np.ndarray:
         # Scalar cosines: numpy's vectorised one differs in the last bit, and the last betas magnify it.
         bar = [math.cos((i / NUM_TIMESTEPS + 0.008) / 1.008 * math.pi / 2) ** 2 for i in range(NUM_TIMESTEPS + 1)]
         return np.array([min(1 - b / a, 0.999) for a, b in zip(bar, bar[1:])])
-    raise ValueError(f"unknown noise schedule {name!r}: use 'squaredcos_cap_v2' or 'linear'")
+    raise OptionError(f"unknown noise schedule {name!r}: use 'squaredcos_cap_v2' or 'linear'")
 
 
 class NoiseSchedule:
@@ -75,13 +77,13 @@ class NoiseSchedule:
             ValueError: the respacing or denoise is wrong, or nothing is left to walk.
         """
         if not 0 < denoise <= 1:
-            raise ValueError(f"denoise is {denoise}: give a number above 0 and up to 1")
+            raise OptionError(f"denoise is {denoise}: give a number above 0 and up to 1")
         text = str(respacing).strip()
         aligned = text.startswith("ays")
         sigmas = self._aligned_sigmas(_count(text[3:], text)) if aligned else self.sigmas[respace(text)][::-1]
         sigmas = sigmas[self._timestep(np.log(sigmas)) < NUM_TIMESTEPS * denoise]
         if not sigmas.size:
-            raise ValueError(f"denoise {denoise} leaves no step of respacing {respacing!r}: raise one of them")
+            raise OptionError(f"denoise {denoise} leaves no step of respacing {respacing!r}: raise one of them")
         return torch.tensor([*sigmas, 0.0], dtype=torch.float32)
 
     def _aligned_sigmas(self, count: int) -> np.ndarray:
@@ -114,7 +116,7 @@ def respace(respacing: str | int) -> list[int]:
     for i, count in enumerate(counts):
         length = size + (i < extra)
         if count > length:
-            raise ValueError(f"respacing {text!r}: a section of {length} timesteps cannot have {count} steps")
+            raise OptionError(f"respacing {text!r}: a section of {length} timesteps cannot have {count} steps")
         stride = (length - 1) / (count - 1) if count > 1 else 1
         steps += _spread(start, stride, count)
         start += length
@@ -135,12 +137,12 @@ def _strided(count: int) -> list[int]:
         steps = range(0, NUM_TIMESTEPS, stride)
         if len(steps) == count:
             return list(steps)
-    raise ValueError(f"respacing 'ddim{count}': no integer stride gives exactly {count} of {NUM_TIMESTEPS} timesteps")
+    raise OptionError(f"respacing 'ddim{count}': no integer stride gives exactly {count} of {NUM_TIMESTEPS} timesteps")
 
 
 def _count(part: str, respacing: str) -> int:
     if not part.strip().isdecimal() or not 1 <= int(part) <= NUM_TIMESTEPS:
-        raise ValueError(
+        raise OptionError(
             f"respacing {respacing!r}: {part.strip()!r} is not a number of steps from 1 to {NUM_TIMESTEPS}; "
             "use a number, 'fast27', 'ddimN', 'aysN' or a list such as '10,10,3,2,2'"
         )

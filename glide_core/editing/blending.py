@@ -7,6 +7,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from ..errors import OptionError
+
 BLENDS = ("hard", "feather", "poisson")
 RING = 8  # width in pixels of the ring that colours are matched on
 BORDER = 8  # seamlessClone needs room around the mask
@@ -32,7 +34,7 @@ def blend(painted: Tensor, target: Tensor, own: Tensor, how: str, feather: int =
 def require_blend(how: str) -> None:
     """Raise ValueError now where ``blend`` could not do this: better than after the painting."""
     if how not in BLENDS:
-        raise ValueError(f"blend {how!r} is none of {', '.join(BLENDS)}")
+        raise OptionError(f"blend {how!r} is none of {', '.join(BLENDS)}")
     if how == "poisson":
         _opencv()
 
@@ -41,7 +43,7 @@ def _opencv():
     try:
         import cv2
     except ImportError as error:  # nothing else here needs it, and ComfyUI does not bring it
-        raise ValueError("blend poisson needs OpenCV: pip install opencv-python-headless") from error
+        raise OptionError("blend poisson needs OpenCV: pip install opencv-python-headless") from error
     return cv2
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..diffusion.inpainting import fit_mask
 from ..diffusion.tiles import starts
+from ..errors import ImageError
 from .blending import BLENDS, blend, match_colours
 
 MIN_SIDE = 32
@@ -50,14 +51,14 @@ def fit(image: Tensor, mask: Tensor, name: str = "image") -> Tensor:
     """
     mask = mask[None] if mask.ndim == 2 else mask
     if 0 in mask.shape:
-        raise ValueError(f"mask is empty: its size is {'x'.join(map(str, mask.shape))}")
+        raise ImageError(f"mask is empty: its size is {'x'.join(map(str, mask.shape))}")
     if 0 in image.shape[1:]:
-        raise ValueError(f"{name} is empty: its size is {'x'.join(map(str, image.shape))}")
+        raise ImageError(f"{name} is empty: its size is {'x'.join(map(str, image.shape))}")
     for what, values in ((name, image), ("mask", mask)):
         if values.isnan().any():
-            raise ValueError(f"{what} has NaN values: look at the node it comes from")
+            raise ImageError(f"{what} has NaN values: look at the node it comes from")
     if len(mask) not in (1, len(image)):
-        raise ValueError(f"mask is a batch of {len(mask)} for {len(image)} {name}s: give 1, or one for each")
+        raise ImageError(f"mask is a batch of {len(mask)} for {len(image)} {name}s: give 1, or one for each")
     mask = fit_mask(mask[:, None].clamp(0, 1), tuple(image.shape[1:3]))[:, 0]
     return mask.expand(len(image), -1, -1)
 
@@ -90,7 +91,7 @@ def _parts(own: Tensor, each: bool) -> list[Tensor]:
         return [own]
     labels, count = ndimage.label(own.cpu().numpy(), structure=np.ones((3, 3)))
     if count > MAX_REGIONS:
-        raise ValueError(f"mask has {count} separate regions: grow it until they join, or take it as a whole")
+        raise ImageError(f"mask has {count} separate regions: grow it until they join, or take it as a whole")
     return [torch.from_numpy(labels == k).to(own.device) for k in range(1, count + 1)]
 
 
@@ -204,13 +205,13 @@ def stitch(
         ValueError: the crops do not fit, or have NaN values.
     """
     if len(crops) != len(regions):
-        raise ValueError(f"crops are {len(crops)} pictures, but {len(regions)} were cut: give back one for each")
+        raise ImageError(f"crops are {len(crops)} pictures, but {len(regions)} were cut: give back one for each")
     if crops.ndim != 4 or crops.shape[-1] < 3 or 0 in crops.shape:
-        raise ValueError(f"crops have the shape {tuple(crops.shape)}: give images [N, height, width, 3]")
+        raise ImageError(f"crops have the shape {tuple(crops.shape)}: give images [N, height, width, 3]")
     if how not in BLENDS:
-        raise ValueError(f"unknown blending {how!r}: use one of {', '.join(BLENDS)}")
+        raise ImageError(f"unknown blending {how!r}: use one of {', '.join(BLENDS)}")
     if crops.isnan().any():
-        raise ValueError("crops have NaN pixels: look at the node they come from")
+        raise ImageError("crops have NaN pixels: look at the node they come from")
     out = image.clone()
     for region, crop in zip(regions, crops):
         if not region.own.any():
@@ -241,7 +242,7 @@ def pad(image: Tensor, left: int, top: int, right: int, bottom: int) -> tuple[Te
         ValueError: a margin is negative.
     """
     if min(left, top, right, bottom) < 0:
-        raise ValueError("left, top, right and bottom cannot be negative")
+        raise ImageError("left, top, right and bottom cannot be negative")
     _, height, width, _ = image.shape
     rows = _mirrored(-top, height + top + bottom, height).to(image.device)
     columns = _mirrored(-left, width + left + right, width).to(image.device)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..errors import CheckpointError
 from ..models.config import BASE, PUBLISHED, TINY_BASE, TINY_UPSAMPLE, ModelConfig
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
@@ -42,10 +43,6 @@ UPSAMPLING_STAGE = re.compile(r"output_blocks\.(\d+)\.[1-9]\.in_layers\.")
 
 StateDict = dict[str, Tensor]
 Shapes = dict[str, tuple[int, ...]]
-
-
-class CheckpointError(ValueError):
-    """A file is missing, unreadable, or not the GLIDE model that is needed; the message says what to do."""
 
 
 def models_dir() -> Path:

@@ -21,8 +21,9 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from ..errors import CheckpointError, DownloadError
 from ..models.config import PUBLISHED
-from .checkpoints import CheckpointError, Shapes, check, models_dir, published_filename, read, shapes
+from .checkpoints import Shapes, check, models_dir, published_filename, read, shapes
 
 MODELS_URL = "https://openaipublic.blob.core.windows.net/diffusion/dec-2021"
 VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
@@ -30,10 +31,6 @@ CHUNK = 1 << 20
 TIMEOUT = 60.0
 ATTEMPTS = 4  # in a row without a new byte
 RETRY_DELAY = 1.0  # seconds, doubled at each attempt
-
-
-class DownloadError(RuntimeError):
-    """A file could not be downloaded or is not the right one; the message says why and what to do."""
 
 
 class _Interrupted(Exception):

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import models
 
+from glide_core.errors import CheckpointError
 from glide_core.files import checkpoints
-from glide_core.files.checkpoints import CheckpointError
 from glide_core.models.config import BASE, PUBLISHED, TINY_BASE, TINY_UPSAMPLE, ModelConfig
 from glide_core.models.text2im import Text2Im
 
@@ -240,7 +240,7 @@ def test_weights_are_not_copied_into_memory(tmp_path):
     torch.save(tensors, tmp_path / "m.pt")
     code = """if True:
         import sys
-        from glide_core import checkpoints
+        from glide_core.files import checkpoints
         def anonymous():  # kB of memory that is no page of a file
             return int(open("/proc/self/status").read().split("RssAnon:")[1].split()[0])
         checkpoints.shapes(checkpoints.BASE)  # imports what torch needs for it

@@ -1,0 +1,24 @@
+"""Errors that a user can mend. Every message says what is wrong and what to do."""
+
+
+class GlideError(ValueError):
+    """A mistake of the user's or a broken file, not a fault of this library.
+
+    The command line prints the message of these errors alone; any other exception is a bug and shows its traceback.
+    """
+
+
+class OptionError(GlideError):
+    """The value of an option or argument is outside its range, or two of them do not go together."""
+
+
+class ImageError(GlideError):
+    """A picture or mask is missing, unreadable or empty, or does not fit the other pictures."""
+
+
+class CheckpointError(GlideError):
+    """A checkpoint is missing, unreadable, or not the GLIDE model that is needed."""
+
+
+class DownloadError(GlideError):
+    """A download failed, or what came is not what was asked for."""
