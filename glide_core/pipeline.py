@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .diffusion.guidance import Denoiser, TextEncoding
 from .diffusion.inpainting import REPAINT_PASSES, InpaintDenoiser, Inpainting, fit_mask, repainting
-from .diffusion.samplers import SAMPLERS, StepNoise, seeded_noise
+from .diffusion.noise import Seed, StepNoise, seeded_noise
+from .diffusion.samplers import SAMPLERS
 from .diffusion.schedule import NoiseSchedule
 from .errors import OptionError
 from .files import checkpoints
@@ -95,8 +96,8 @@ class Stage:
         options: Sampling,
         *,
         size: int | tuple[int, int] | None = None,
-        negative: str = "",
-        seed: int = 0,
+        negative: str | Sequence[str] = "",
+        seed: Seed = 0,
         conditions: dict[str, Tensor] | None = None,
         inpainting: Inpainting | None = None,
         image: Tensor | None = None,
@@ -108,8 +109,10 @@ class Stage:
 
         Args:
             size: side or (height, width) in pixels; default: what the model was trained on.
-            negative: what guidance moves away from; empty is GLIDE's unconditional.
-            seed: picture k is made with seed + k, and is the same alone or in any batch.
+            negative: what guidance moves away from, one text for all pictures or one for each; empty is GLIDE's
+                unconditional.
+            seed: one integer for the batch, or one for each picture, see ``noise.picture_seeds``. A picture is the
+                same alone or in any batch.
             conditions: low_res, as in ``model.unet_input``; image and known too, hard and always seen.
             inpainting: what to repaint; the rest is kept exactly.
             image: [B, 3, H, W] in -1..1 to start from where denoise is below 1: it is noised to timestep
@@ -124,7 +127,7 @@ class Stage:
         shape = (len(prompts), 3, *self._size(size))
         sigmas = self.schedule.respaced_sigmas(options.steps, denoise).to(self.device)
         cond = self.encode(prompts)
-        uncond = self.encode([negative] * len(prompts)) if options.guidance_scale != 1 else None
+        uncond = self.encode(_negatives(negative, len(prompts))) if options.guidance_scale != 1 else None
         denoiser = Denoiser(
             self.model, self.schedule, cond, uncond, options.guidance_scale, options.threshold, conditions or {}, tile
         )
@@ -153,6 +156,15 @@ class Stage:
         if min(height, width) < 1 or height % config.size_multiple or width % config.size_multiple:
             raise OptionError(f"size {width}x{height}: both sides must be multiples of {config.size_multiple}")
         return height, width
+
+
+def _negatives(negative: str | Sequence[str], count: int) -> list[str]:
+    """The text that each of ``count`` pictures is led away from. Raises OptionError: there is not one for each."""
+    if isinstance(negative, str):
+        return [negative] * count
+    if len(negative) != count:
+        raise OptionError(f"negative: {len(negative)} texts for {count} prompts: give one text, or one per prompt")
+    return list(negative)
 
 
 def _step_callback(callback: Callback | None, total: int):

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from .. import images, pipeline
+from ..diffusion.noise import picture_seed
 from ..errors import OptionError
 from ..pipeline import UPSAMPLING, Sampling, Stage
 from . import common
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch",
         type=common.count,
         metavar="N",
-        help="how many pictures of PROMPT, picture k with seed + k (default "
+        help="how many pictures of PROMPT, each with a seed of its own (default "
         f"1); with --prompts how many at a time (default {PROMPTS_AT_A_TIME})",
     )
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
@@ -60,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """``glide generate``: prompts -> pictures."""
     prompts, paths = _jobs(args)
+    if args.prompts:
+        seeds = [args.seed + i for i in range(len(prompts))]
+    else:
+        seeds = [picture_seed(args.seed, k) for k in range(len(prompts))]
     common.make_folder("--output", paths[0].parent)
     if args.sheet:
         common.require_png("--sheet", args.sheet)
@@ -70,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     for start in range(0, len(prompts), at_a_time):
         some = prompts[start : start + at_a_time]
         part = f" {start + 1}-{start + len(some)} of {len(prompts)}" if len(some) < len(prompts) else ""
-        options = {"negative": args.negative, "seed": args.seed + start}
+        options = {"negative": args.negative, "seed": seeds[start : start + len(some)]}
         with common.progress(f"base{part}") as callback:
             pictures = pipeline.generate(base, some, common.sampling(args), callback=callback, **options)
         if upsampler:
@@ -78,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
                 sampling = common.sampling(args, "upsample_")
                 pictures = pipeline.upsample(upsampler, some, pictures, sampling, callback=callback, **options)
         for k, pixels in enumerate(pipeline.to_uint8(pictures)):
-            parameters = common.parameters(args) | {"prompt": some[k], "seed": args.seed + start + k}
+            parameters = common.parameters(args) | {"prompt": some[k], "seed": seeds[start + k]}
             images.write(paths[start + k], pixels, parameters)
             print(paths[start + k])
     if args.sheet:

@@ -23,29 +23,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .noise import StepNoise
+
 Noise = Callable[[Tensor], Tensor]
-
-
-def seeded_noise(shape: tuple[int, ...], seed: int) -> Tensor:
-    """Initial noise [B, ...] float32 on the CPU; picture k depends on seed + k alone, whatever the batch or device."""
-    return torch.stack([torch.randn(shape[1:], generator=_generator(seed + k)) for k in range(shape[0])])
-
-
-class StepNoise:
-    """The noise of stochastic steps: picture k of the batch draws from a CPU generator of its own."""
-
-    def __init__(self, seed: int, batch: int):
-        # Another stream than the initial noise of the same seed, or the first step would repeat it.
-        self.generators = [_generator((seed + k) ^ 0x9E3779B97F4A7C15) for k in range(batch)]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return torch.stack([torch.randn(x.shape[1:], generator=g) for g in self.generators]).to(x)
-
-
-def _generator(seed: int) -> torch.Generator:
-    """Of a 64-bit seed, which wraps. torch's CPU generator reads 32 bits alone, so the high half is mixed into them."""
-    seed %= 2**64
-    return torch.Generator().manual_seed((seed + (seed >> 32) * 0x9E3779B1) % 2**32)
 
 
 class Variance:

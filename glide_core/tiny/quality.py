@@ -121,8 +121,8 @@ def draw(
 
     def cascade(start: int, part: Sequence[Scene]) -> Tensor:
         texts = [prompt(scene) for scene in part]
-        small = generate(base, texts, sampling, seed=start)
-        return upsample(upsampler, texts, small, upsampling, seed=start)
+        small = generate(base, texts, sampling, seed=_seeds(start, part))
+        return upsample(upsampler, texts, small, upsampling, seed=_seeds(start, part))
 
     return _batches(scenes, cascade, f"guidance {sampling.guidance_scale:g}")
 
@@ -135,7 +135,8 @@ def upsampling_table(bench: Bench, scenes: Sequence[Scene]) -> str:
 
     def enlarge(start: int, part: Sequence[Scene]) -> Tensor:
         texts = [prompt(scene) for scene in part]
-        return upsample(stage, texts, low_res[start : start + len(part)], bench.request.upsampling, seed=start)
+        small = low_res[start : start + len(part)]
+        return upsample(stage, texts, small, bench.request.upsampling, seed=_seeds(start, part))
 
     pictures = _batches(scenes, enlarge, "upsampling")
     smooth = [bicubic(picture) for picture in to_uint8(low_res).numpy()]
@@ -168,8 +169,8 @@ def inpainting_table(bench: Bench) -> str:
     def repaint(start: int, part: Sequence[Scene]) -> Tensor:
         texts = [prompt(scene) for scene in part]
         image, mask = truth[start : start + len(part)], masks[start : start + len(part)]
-        small = inpaint(base, texts, F.avg_pool2d(image, UPSCALE), mask, sampling, seed=start)
-        return upsample(upsampler, texts, small, request.upsampling, image=image, mask=mask, seed=start)
+        small = inpaint(base, texts, F.avg_pool2d(image, UPSCALE), mask, sampling, seed=_seeds(start, part))
+        return upsample(upsampler, texts, small, request.upsampling, image=image, mask=mask, seed=_seeds(start, part))
 
     pictures = _batches(scenes, repaint, "inpainting")
     verdicts = [judge(look(picture), scene) for picture, scene in zip(pictures, scenes)]
@@ -197,6 +198,11 @@ def _batches(scenes: Sequence[Scene], make: Callable[[int, Sequence[Scene]], Ten
     """Call ``make(index of the first scene, scenes)`` for each batch: uint8 [N, 256, 256, 3]."""
     starts = tqdm(range(0, len(scenes), BATCH), label)
     return np.concatenate([to_uint8(make(start, scenes[start : start + BATCH])).numpy() for start in starts])
+
+
+def _seeds(start: int, part: Sequence[Scene]) -> range:
+    """Scene k of the whole list has seed k, however many are drawn at a time."""
+    return range(start, start + len(part))
 
 
 def _to_tensor(pictures: np.ndarray) -> Tensor:

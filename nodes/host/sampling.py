@@ -13,7 +13,8 @@ import latent_preview
 import torch
 from torch import Tensor
 
-from ...glide_core.diffusion.samplers import SAMPLERS, Variance, sample_ddpm, seeded_noise
+from ...glide_core.diffusion.noise import StepNoise, picture_seed, seeded_noise
+from ...glide_core.diffusion.samplers import SAMPLERS, Variance, sample_ddpm
 from ...glide_core.pipeline import Sampling
 from . import conditioning, masks
 from .model import VARIANCE, GlideModel
@@ -42,12 +43,19 @@ def _sample_ddpm(model, x, sigmas, extra_args=None, **kwargs):
     return sample_ddpm(model, x, sigmas, extra_args, variance=variance, **kwargs)
 
 
-def sampler(name: str, eta: float, wrapper: Callable | None = None):
-    """GLIDE's sampler of this name as the host's SAMPLER; eta is ddim's, wrapper makes another of its function."""
+def sampler(name: str, eta: float, wrapper: Callable | None = None, noise: StepNoise | None = None):
+    """GLIDE's sampler of this name as the host's SAMPLER.
+
+    Args:
+        eta: of ddim.
+        wrapper: makes another function of the sampler's.
+        noise: of its steps; without it the sampler makes it of the seed that the host passes.
+    """
     function = _sample_ddpm if name == "ddpm" else SAMPLERS[name]
     if wrapper:
         function = wrapper(function)
-    return comfy.samplers.KSAMPLER(function, {"eta": eta} if name == "ddim" else {})
+    options = {"eta": eta} if name == "ddim" else {}
+    return comfy.samplers.KSAMPLER(function, options if noise is None else {**options, "noise": noise})
 
 
 def sigmas(model, steps: str, denoise: float) -> Tensor:
@@ -57,15 +65,19 @@ def sigmas(model, steps: str, denoise: float) -> Tensor:
 
 @dataclass(frozen=True)
 class SeededNoise:
-    """GLIDE's noise as the host's NOISE: picture k of a batch depends on seed + k alone."""
+    """GLIDE's noise as the host's NOISE: each picture of a batch has a seed of its own, see ``picture_seed``."""
 
     seed: int
     temperature: float = 1.0
 
     def generate_noise(self, latent: dict) -> Tensor:
         shape = latent["samples"].shape
-        places = latent.get("batch_index") or range(shape[0])  # LatentFromBatch keeps the places in the first batch
-        return torch.cat([seeded_noise((1, *shape[1:]), self.seed + k) for k in places]) * self.temperature
+        return seeded_noise(shape, seeds(latent, self.seed)) * self.temperature
+
+
+def seeds(latent: dict, seed: int) -> list[int]:
+    """The seed of each picture of a LATENT: LatentFromBatch and the like keep its place in the first batch."""
+    return [picture_seed(seed, k) for k in latent.get("batch_index") or range(len(latent["samples"]))]
 
 
 def empty(shape: tuple[int, ...]) -> Tensor:
@@ -92,11 +104,13 @@ def run(
     mask = masks.fitted(latent, tuple(samples.shape[-2:]))
     if mask is not None:
         model = masks.with_soft_masks(model, steps[:1])
+    latent = {**latent, "samples": samples}
+    step_noise = StepNoise(seeds(latent, seed), len(samples))
     samples = comfy.sample.sample_custom(
         model,
-        SeededNoise(seed, options.temperature).generate_noise({**latent, "samples": samples}),
+        SeededNoise(seed, options.temperature).generate_noise(latent),
         options.guidance_scale,
-        sampler(options.sampler, options.eta, wrapper),
+        sampler(options.sampler, options.eta, wrapper, step_noise),
         steps,
         positive,
         negative or conditioning.unconditional(positive),

@@ -8,7 +8,8 @@ import torch
 
 from benchmarks.reference import load_reference, reference_model
 from glide_core.diffusion.guidance import Denoiser, TextEncoding
-from glide_core.diffusion.samplers import StepNoise, sample_ddpm, seeded_noise
+from glide_core.diffusion.noise import StepNoise, seeded_noise
+from glide_core.diffusion.samplers import sample_ddpm
 from glide_core.diffusion.schedule import NoiseSchedule
 from glide_core.models.config import PUBLISHED
 from golden import Golden

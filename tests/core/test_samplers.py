@@ -5,15 +5,14 @@ import math
 import pytest
 import torch
 
+from glide_core.diffusion.noise import StepNoise, seeded_noise
 from glide_core.diffusion.samplers import (
     SAMPLERS,
-    StepNoise,
     Variance,
     repainted_steps,
     sample_ddim,
     sample_ddpm,
     sample_euler,
-    seeded_noise,
 )
 from glide_core.diffusion.schedule import NoiseSchedule
 
@@ -240,34 +239,6 @@ def test_callback_can_stop(name):
     assert calls == [0, 1, 2]
 
 
-def test_picture_is_the_same_alone_and_in_a_batch():
-    batch, noise = seeded_noise((3, 3, 8, 8), 5), StepNoise(5, 3)
-    steps = [noise(batch), noise(batch)]
-    for k in range(3):
-        alone = StepNoise(5 + k, 1)
-        assert batch[k : k + 1].equal(seeded_noise((1, 3, 8, 8), 5 + k))
-        for step in steps:
-            assert step[k : k + 1].equal(alone(batch[:1]))
-
-
-def test_noises_differ():
-    x = seeded_noise(SHAPE, 5)
-    noise = StepNoise(5, 2)
-    first, second = noise(x), noise(x)
-    pictures = [*x, *first, *second, *seeded_noise((1, 3, 8, 8), 7)]
-    for i, a in enumerate(pictures):
-        assert not any(a.equal(b) for b in pictures[:i])
-
-
-def test_seeds_have_64_bits_and_wrap():
-    last = 2**64 - 1
-    assert seeded_noise(SHAPE, last)[1:].equal(seeded_noise(SHAPE, 0)[:1])
-    x = torch.zeros(SHAPE)
-    assert StepNoise(last, 2)(x)[1:].equal(StepNoise(0, 2)(x)[:1])
-    for other in (last - 1, last - 2**32):
-        assert not seeded_noise(SHAPE, last).equal(seeded_noise(SHAPE, other))
-
-
 def test_step_noise_defaults_to_the_seed_that_comfyui_passes():
     def model(x, sigma, seed):
         return gaussian(x, sigma)
@@ -276,8 +247,3 @@ def test_step_noise_defaults_to_the_seed_that_comfyui_passes():
     expected = sample_ddpm(gaussian, x, sigmas, noise=StepNoise(3, 2))
     assert sample_ddpm(model, x, sigmas, {"seed": 3}).equal(expected)
     assert not sample_ddpm(model, x, sigmas, {"seed": 4}).equal(expected)
-
-
-def test_step_noise_is_like_x():
-    x = torch.zeros(SHAPE, dtype=torch.float64)
-    assert StepNoise(0, 2)(x).dtype == x.dtype

@@ -60,6 +60,19 @@ def test_noise_of_a_picture_is_its_own(host):
     assert (batch - cool).abs().max() > 0.1
 
 
+def test_a_picture_of_a_batch_alone(host):
+    """LatentFromBatch keeps its place, for the noise that it starts from and for that of each step."""
+    graph = Graph()
+    model, clip, _ = graph.load()
+    positive, latent = graph.text(clip), graph.empty(batch_size=3)
+    second = graph.node("LatentFromBatch", samples=latent, batch_index=1, length=1)
+    for part in (latent, second):
+        graph.save(glide_sampler(graph, model, positive, part, sampler="ddpm", steps="4"))
+    batch, alone = latents(host, graph)
+    assert (batch[1:2] - alone).abs().max() < 2e-2
+    assert (batch[0:1] - alone).abs().max() > 0.1
+
+
 def test_threshold(host):
     graph = Graph()
     model, clip, _ = graph.load()
