@@ -67,7 +67,8 @@ def water(rng: np.random.Generator) -> np.ndarray:
     y, _ = _grid()
     waves = np.sin((y + 10 * noise(rng, (4, 5), 2)) * 2 * math.pi / rng.uniform(16, 24))
     glints = np.clip(waves * 1.4 + noise(rng, (24, 8)) - 0.9, 0, 1)
-    return mixed(_jittered(rng, (20, 95, 150)), _jittered(rng, (60, 165, 195)), 0.5 + 0.4 * waves) + 150 * glints[..., None]
+    sea = mixed(_jittered(rng, (20, 95, 150)), _jittered(rng, (60, 165, 195)), 0.5 + 0.4 * waves)
+    return sea + 150 * glints[..., None]
 
 
 def wood(rng: np.random.Generator) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..train import scenes as shapes
 from . import backgrounds, drawings, thing_scenes
+from . import scenes as shapes
 from .thing_scenes import Painter, ThingScene
 from .things import TEXTURES
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import Text2Im
-from ..schedule import NoiseSchedule
+from ..diffusion.schedule import NoiseSchedule
+from ..models.text2im import Text2Im
 from ..train.loss import HIDING, stratified_timesteps, timestep_density, timestep_weights
 
 

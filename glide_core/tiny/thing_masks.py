@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..train import masks
-from ..train import scenes as shapes
+from . import scenes as shapes
 from .thing_scenes import SIDE, ThingScene
 
 WHOLE, OBJECT, MIDDLE = 0.5, 0.2, 0.05  # shares; the rest are free forms
@@ -19,9 +19,7 @@ FREE_FORMS = (masks.boxes, masks.blobs, masks.half_plane, masks.strokes)
 FREE_SHARES = (0.25, 0.25, 0.3, 0.2)
 
 
-def random_masks(
-    rng: np.random.Generator, scenes: Sequence[ThingScene | shapes.Scene], side: int
-) -> np.ndarray:
+def random_masks(rng: np.random.Generator, scenes: Sequence[ThingScene | shapes.Scene], side: int) -> np.ndarray:
     """[B, 1, side, side] float32, 1 = known, 0 = erased; something is erased in each."""
     return np.stack([_known(rng, scene, side) for scene in scenes])[:, None]
 
@@ -44,13 +42,13 @@ def over_object(erased: np.ndarray, scene: ThingScene | shapes.Scene, rng: np.ra
     """A box or an ellipse over one object: the picture around it stays, the prompt says what was there."""
     x, y, radius = _place(scene, rng)
     scale = len(erased) / SIDE
-    half = [radius * scale * factor for factor in rng.uniform(1.05, 1.5, 2)]
+    centre, half = (x * scale, y * scale), radius * scale * rng.uniform(1.05, 1.5, 2)
     if rng.random() < 0.5:
-        corners = [(round(c * scale + sign * h) for c, h in zip((x, y), half)) for sign in (-1, 1)]
-        cv2.rectangle(erased, tuple(corners[0]), tuple(corners[1]), 1, cv2.FILLED)
+        corners = [tuple(np.round(centre + sign * half).astype(int).tolist()) for sign in (-1, 1)]
+        cv2.rectangle(erased, *corners, 1, cv2.FILLED)
     else:
-        axes = tuple(round(1.3 * h) for h in half)
-        cv2.ellipse(erased, (round(x * scale), round(y * scale)), axes, 0, 0, 360, 1, cv2.FILLED)
+        axes = tuple(np.round(1.3 * half).astype(int).tolist())
+        cv2.ellipse(erased, tuple(np.round(centre).astype(int).tolist()), axes, 0, 0, 360, 1, cv2.FILLED)
 
 
 def middle(erased: np.ndarray, rng: np.random.Generator) -> None:

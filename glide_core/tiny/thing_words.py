@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..train import pretext
-from ..train import scenes as shapes
-from . import thing_scenes
+from . import scenes as shapes
+from . import text_lesson, thing_scenes
 from .thing_scenes import OPPOSITE, Said
 from .things import CATEGORIES, GROUNDS, STYLES, THINGS
 
@@ -49,7 +48,7 @@ def read_things(said: Said) -> Reading:
 
 def read_shapes(text: str) -> Reading:
     """A caption of ``scenes.caption``."""
-    old = pretext.read(text)
+    old = text_lesson.read(text)
     objects, ends, start = [], [], 0
     for shape, colour, size, style, _ in old.mentions:
         word = list(shapes.SHAPES)[shape - 1] if shape else None

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from ..train.scenes import BACKGROUNDS as SHAPES_BACKGROUNDS
+from .scenes import BACKGROUNDS as SHAPES_BACKGROUNDS
 
 ANIMALS = (
     "hedgehog", "fox", "frog", "owl", "penguin", "flamingo", "parrot", "elephant", "lion", "cat", "dog", "hamster",

@@ -1,6 +1,6 @@
 """The first lesson of the text transformer: to tell, before any picture, what captions of things say.
 
-See ``pretext``, which does the same for shapes alone; afterwards the text transformer is frozen.
+See ``text_lesson``, which does the same for shapes alone; afterwards the text transformer is frozen.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..device import DTYPES, pick_dtype
-from ..model import Text2Im
-from ..tokenizer import Tokenizer
+from ..models.text2im import Text2Im
+from ..models.tokenizer import Tokenizer
 from ..train.optim import Optimizer
 from .thing_words import CAPTION, MENTION, UNKNOWN, Reading, random_reading
 

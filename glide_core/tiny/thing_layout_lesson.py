@@ -1,6 +1,6 @@
 """A lesson for a base model's U-Net, beside the diffusion loss: what lies where in a scene of things or shapes.
 
-``layout`` says why; this one tells things and shapes, with their styles, and the shapes' colours.
+``layout_lesson`` says why; this one tells things and shapes, with their styles, and the shapes' colours.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..model import Text2Im
-from ..train import layout
-from ..train import scenes as shapes
-from ..train.layout import SCALE, UNKNOWN, VALUES, VALUE_WEIGHTS
+from ..models.text2im import Text2Im
+from . import layout_lesson as layout
+from . import scenes as shapes
+from .layout_lesson import SCALE, UNKNOWN, VALUE_WEIGHTS, VALUES
 from .thing_scenes import SIDE, ThingScene
 from .things import STYLES, THINGS
 
@@ -26,7 +26,7 @@ REACH = 1.0  # of a thing, in halves of its longer side
 
 
 def targets(scenes: Sequence[ThingScene | shapes.Scene], grid: int) -> tuple[Tensor, Tensor]:
-    """Classes [B, 3, grid, grid] (0: nothing is near; ``UNKNOWN``) and values [B, 4, grid, grid], as ``layout``'s."""
+    """Classes [B, 3, grid, grid] and values [B, 4, grid, grid], with the meaning of ``layout_lesson.targets``."""
     made = [_of_things(scene, grid) if isinstance(scene, ThingScene) else _of_shapes(scene, grid) for scene in scenes]
     classes, values = zip(*made)
     return torch.from_numpy(np.stack(classes)), torch.from_numpy(np.stack(values))
@@ -57,7 +57,7 @@ def _of_things(scene: ThingScene, grid: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class ThingLayout(nn.Module):
-    """The heads, one for each decoder block whose features have the grid's side; see ``layout.Layout``."""
+    """The heads, one for each decoder block whose features have the grid's side; see ``layout_lesson.Layout``."""
 
     def __init__(self, model: Text2Im):
         super().__init__()
