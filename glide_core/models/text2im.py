@@ -43,6 +43,17 @@ def with_inpaint_inputs(state_dict: dict[str, Tensor], config: ModelConfig) -> t
     return {**state_dict, name: widened}, dataclasses.replace(config, inpaint=True)
 
 
+def without_inpaint_inputs(state_dict: dict[str, Tensor], config: ModelConfig) -> tuple[dict[str, Tensor], ModelConfig]:
+    """Return the plain model that computes the same as this inpainting model where everything is erased.
+
+    The 4 channels of the masked picture and its mask are then zero, so that dropping their weights changes nothing.
+    """
+    name = "input_blocks.0.0.weight"
+    weight = state_dict[name]
+    narrowed = torch.cat([weight[:, :3], weight[:, 7:]], dim=1)
+    return {**state_dict, name: narrowed}, dataclasses.replace(config, inpaint=False)
+
+
 class Text2Im(nn.Module):
     """U-Net and text transformer with the flat state dict of the published checkpoints."""
 

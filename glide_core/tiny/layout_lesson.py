@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -88,6 +89,8 @@ class LayoutLesson(nn.Module):
         ValueError: the model is an upsampler.
     """
 
+    sizes: ClassVar[list[int]] = CLASSES  # of the groups of classes that the heads tell
+
     def __init__(self, model: Text2Im, weight: float = 1.0) -> None:
         super().__init__()
         if model.config.low_res:
@@ -109,7 +112,7 @@ class LayoutLesson(nn.Module):
                 block.register_forward_hook(keep)
                 channels = _channels(layers[0])
                 norm = nn.GroupNorm(NORM_GROUPS, channels)
-                self.heads.append(nn.Sequential(norm, nn.Conv2d(channels, sum(CLASSES) + VALUES, 1)))
+                self.heads.append(nn.Sequential(norm, nn.Conv2d(channels, sum(self.sizes) + VALUES, 1)))
 
     def targets(self, labels: Sequence[Scene], side: int) -> tuple[Tensor, Tensor]:
         """``targets`` of the scenes in a batch of pictures of this side."""
@@ -125,7 +128,8 @@ class LayoutLesson(nn.Module):
         classes, values = targets
         features = self.features[-len(self.heads) :]  # a backward pass that computes blocks again leaves some, too
         self.features = []
-        losses = [_loss(head(part.float()).float(), classes, values) for head, part in zip(self.heads, features)]
+        outputs = [head(part.float()).float() for head, part in zip(self.heads, features)]
+        losses = [_loss(output, classes, values, self.sizes) for output in outputs]
         return self.weight * sum(losses, values.new_zeros(()))
 
 
@@ -137,10 +141,10 @@ def _channels(block: nn.Module) -> int:
     return convolution.out_channels
 
 
-def _loss(output: Tensor, classes: Tensor, values: Tensor) -> Tensor:
-    """The loss of one head's output [B, sum(CLASSES) + VALUES, grid, grid]."""
-    logits, pose = torch.split(output, [sum(CLASSES), VALUES], dim=1)
-    shape, *others = torch.split(logits, CLASSES, dim=1)
+def _loss(output: Tensor, classes: Tensor, values: Tensor, sizes: list[int]) -> Tensor:
+    """The loss of one head's output [B, sum(sizes) + VALUES, grid, grid]."""
+    logits, pose = torch.split(output, [sum(sizes), VALUES], dim=1)
+    shape, *others = torch.split(logits, sizes, dim=1)
     near = classes[:, :1] > 0
     count = near.sum().clamp(min=1)  # nothing is near where all objects lie between the centres of the cells
     total = F.cross_entropy(shape, classes[:, 0]) * CLASS_WEIGHTS[0]

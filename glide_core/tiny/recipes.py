@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import shutil
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -17,12 +15,12 @@ from pathlib import Path
 
 from ..device import DTYPES
 from ..models.config import TINY
-from ..train import session
 from ..train.options import Options, Phase
 from ..train.request import FineTune, TrainingRequest
-from . import text_lesson, vocabulary
+from . import stages, text_lesson, thing_recipes, vocabulary
 from .layout_lesson import LayoutLesson
 from .scene_data import COUNT, SceneSource
+from .stages import Interrupted
 
 NAMES = [f"tiny-{kind}" for kind in TINY]
 LESSON_STEPS = 700  # of the text transformer's first lesson
@@ -111,10 +109,6 @@ STAGES = {
 }
 
 
-class Interrupted(Exception):
-    """A stage was stopped and has saved its state; the recipe goes on there when it is started again."""
-
-
 def make(name: str, folder: Path, *, scale: float = 1.0, device: str = "auto", precision: str = "auto") -> Path:
     """Make one model in a folder, and the model it starts from where that is not there yet.
 
@@ -137,16 +131,7 @@ def make(name: str, folder: Path, *, scale: float = 1.0, device: str = "auto", p
         source = make(plain, folder, scale=scale, device=device, precision=precision)
     else:
         source = _with_lesson(name, folder, scale)
-    for k, stage in enumerate(STAGES[name]):
-        out = folder / f"{name}.{k}"
-        outcome = session.run(stage.request(source, out, scale=scale, device=device, precision=precision))
-        if outcome.interrupted:
-            raise Interrupted(f"{out.name} was stopped after step {outcome.step}")
-        (source,) = out.glob("*.safetensors")
-    temporary = result.with_name(f".{result.name}.{os.getpid()}.tmp")
-    shutil.copyfile(source, temporary)
-    temporary.replace(result)
-    return result
+    return stages.run(result, source, STAGES[name], scale=scale, device=device, precision=precision)
 
 
 def _with_lesson(name: str, folder: Path, scale: float) -> Path:
@@ -164,7 +149,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Make one of the embedded tiny models.")
     add = parser.add_argument
-    add("name", choices=NAMES, help="the model to make")
+    add("name", choices=[*NAMES, *thing_recipes.MODELS], help="the model to make")
     add("folder", type=Path, help="the folder for all that is made on the way, and for the result NAME.safetensors")
     add("--scale", type=float, default=1.0, help="scale of the numbers of steps (default: %(default)s)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
@@ -176,7 +161,8 @@ def main() -> None:
     )
     args = parser.parse_args()
     try:
-        print(make(args.name, args.folder, scale=args.scale, device=args.device, precision=args.precision))
+        maker = thing_recipes.make if args.name in thing_recipes.MODELS else make
+        print(maker(args.name, args.folder, scale=args.scale, device=args.device, precision=args.precision))
     except Interrupted as interruption:
         print(f"{interruption}; the same command goes on", file=sys.stderr)
         sys.exit(130)

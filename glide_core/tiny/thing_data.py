@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +33,17 @@ def textures(cache: Path = drawings.CACHE) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
+@dataclass(frozen=True)
+class ThingSource:
+    """The things as a ``train.dataset.DataSource``; opening them fetches the drawings where they are not there yet."""
+
+    def open(self, side: int, *, seed: int, process: int, processes: int) -> Things:
+        """Open the data set; it has no order, so that the seed and the processes make no difference."""
+        return Things(side)
+
+
 class Things:
-    """A data set as ``train.data.Data`` describes it; scenes are drawn anew each time.
+    """A data set with labels, see ``train.dataset``; scenes are drawn anew each time.
 
     Args:
         side: of the pictures.
@@ -48,10 +58,10 @@ class Things:
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str]]:
         """Pictures uint8 [size, side, side, 3] and a caption for each."""
-        pictures, captions, _ = self.known(rng, size)
+        pictures, captions, _ = self.labelled_batch(rng, size)
         return pictures, captions
 
-    def known(
+    def labelled_batch(
         self, rng: np.random.Generator, size: int
     ) -> tuple[np.ndarray, list[str], list[ThingScene | shapes.Scene]]:
         """``batch``, and what the pictures are of."""

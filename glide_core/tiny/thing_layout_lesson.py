@@ -1,27 +1,25 @@
-"""A lesson for a base model's U-Net, beside the diffusion loss: what lies where in a scene of things or shapes.
+"""The layout lesson for scenes of things and shapes: what lies where; ``layout_lesson`` says why.
 
-``layout_lesson`` says why; this one tells things and shapes, with their styles, and the shapes' colours.
+Its heads tell things and shapes, with their styles, and the shapes' colours.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..models.text2im import Text2Im
 from . import layout_lesson as layout
 from . import scenes as shapes
-from .layout_lesson import SCALE, UNKNOWN, VALUE_WEIGHTS, VALUES
+from .layout_lesson import SCALE, UNKNOWN, VALUES, LayoutLesson
 from .thing_scenes import SIDE, ThingScene
 from .things import STYLES, THINGS
 
 CLASSES = [1 + len(THINGS) + len(shapes.SHAPES), len(shapes.COLOURS), len(STYLES) + len(shapes.STYLES)]
-CLASS_WEIGHTS = (1.0, 0.5, 0.25)
 REACH = 1.0  # of a thing, in halves of its longer side
 
 
@@ -56,35 +54,11 @@ def _of_things(scene: ThingScene, grid: int) -> tuple[np.ndarray, np.ndarray]:
     return classes, values
 
 
-class ThingLayout(nn.Module):
-    """The heads, one for each decoder block whose features have the grid's side; see ``layout_lesson.Layout``."""
+class ThingLayout(LayoutLesson):
+    """The heads and their loss; see ``LayoutLesson``."""
 
-    def __init__(self, model: Text2Im):
-        super().__init__()
-        self.features: list[Tensor] = []
-        self.heads = nn.ModuleList()
-        side = model.config.image_size >> (len(model.config.channel_mult) - 1)
-        for block in model.unet.output_blocks:
-            if getattr(block[-1], "resample", None) == "up":
-                side *= 2
-            if side * SCALE == model.config.image_size:
-                channels = block[0].out_layers[-1].out_channels
-                block.register_forward_hook(lambda module, args, output: self.features.append(output))
-                norm = nn.GroupNorm(layout.NORM_GROUPS, channels)
-                self.heads.append(nn.Sequential(norm, nn.Conv2d(channels, sum(CLASSES) + VALUES, 1)))
+    sizes: ClassVar[list[int]] = CLASSES
 
-    def loss(self, classes: Tensor, values: Tensor) -> Tensor:
-        """See ``targets``."""
-        features, self.features = self.features[-len(self.heads) :], []
-        return sum(_loss(head(part.float()).float(), classes, values) for head, part in zip(self.heads, features))
-
-
-def _loss(output: Tensor, classes: Tensor, values: Tensor) -> Tensor:
-    logits, pose = output.split([sum(CLASSES), VALUES], dim=1)
-    near = classes[:, :1] > 0
-    count = near.sum().clamp(min=1)
-    total = CLASS_WEIGHTS[0] * F.cross_entropy(logits[:, : CLASSES[0]], classes[:, 0])
-    for k, part in enumerate(logits[:, CLASSES[0] :].split(CLASSES[1:], dim=1), 1):
-        total = total + CLASS_WEIGHTS[k] * F.cross_entropy(part, classes[:, k], reduction="sum") / count
-    error = (F.smooth_l1_loss(pose, values, reduction="none", beta=0.3) * near).sum(dim=(0, 2, 3)) / count
-    return total + (error * error.new_tensor(VALUE_WEIGHTS)).sum()
+    def targets(self, labels: Sequence[ThingScene | shapes.Scene], side: int) -> tuple[Tensor, Tensor]:
+        """``targets`` of the scenes in a batch of pictures of this side."""
+        return targets(labels, side // SCALE)

@@ -37,7 +37,7 @@ class Reader(nn.Module):
 
 def encode(tokenizer: Tokenizer, readings: list[Reading]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """tokens, mask [B, N]; classes of the captions [B, len(CAPTION)]; places [M, 2] and classes [M, len(MENTION)]."""
-    tokens, mask = tokenizer.batch(reading.text for reading in readings)
+    tokens, mask = tokenizer.batch([reading.text for reading in readings])
     places, named = [], []
     for row, reading in enumerate(readings):
         ends = tokenizer(reading.text).ends

@@ -16,6 +16,7 @@ from ..models.tokenizer import Tokenizer
 from .auxiliary import AuxiliaryLoss
 from .dataset import Dataset, LabelledDataset
 from .inputs import prepare
+from .masks import DrawMasks
 from .options import Options
 
 
@@ -46,9 +47,10 @@ class Feed:
         data: pictures of side ``config.image_size`` with captions.
         config: of the model.
         auxiliary: needs targets for every piece; ``data`` must then be a ``LabelledDataset``.
+        masks: of an inpainting model, for a ``LabelledDataset``; the default knows nothing of the pictures.
         process, processes: the number of this process, and how many train together.
     Raises:
-        ValueError: there is an auxiliary loss, but the data set has no labels.
+        ValueError: there is an auxiliary loss or a drawer of masks, but the data set has no labels.
     """
 
     def __init__(
@@ -59,13 +61,16 @@ class Feed:
         options: Options,
         *,
         auxiliary: AuxiliaryLoss | None = None,
+        masks: DrawMasks | None = None,
         process: int = 0,
         processes: int = 1,
     ) -> None:
         if auxiliary is not None and not isinstance(data, LabelledDataset):
             raise ValueError("the auxiliary loss needs a data set that knows what its pictures show: train without it")
+        if masks is not None and not isinstance(data, LabelledDataset):
+            raise ValueError("these masks need a data set that knows what its pictures show: train without them")
         self.data, self.tokenizer, self.config, self.options = data, tokenizer, config, options
-        self.auxiliary = auxiliary
+        self.auxiliary, self.masks = auxiliary, masks
         self.numbers = range(process * options.accumulate, (process + 1) * options.accumulate)
         self.total = processes * options.accumulate
         self.pool = ThreadPoolExecutor(1)
@@ -104,14 +109,16 @@ class Feed:
         pictures, captions, labels = self._samples(rng, phase.batch // self.total)
         targets = self.auxiliary.targets(labels, resolution) if self.auxiliary is not None else ()
         captions = ["" if rng.random() < self.options.caption_dropout else text for text in captions]
-        images, conditions = prepare(self.config, pictures, resolution, rng)
+        known = self.masks(rng, labels, resolution) if self.masks is not None else None
+        images, conditions = prepare(self.config, pictures, resolution, rng, known)
         tokens, mask = self.tokenizer.batch(captions)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         return Piece(images, tokens, mask, generator, conditions, targets)
 
     def _samples(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str], Sequence[Any]]:
-        """Pictures, captions, and labels where the auxiliary loss needs them."""
-        if self.auxiliary is not None and isinstance(self.data, LabelledDataset):
+        """Pictures, captions, and labels where something needs them."""
+        needed = self.auxiliary is not None or self.masks is not None
+        if needed and isinstance(self.data, LabelledDataset):
             return self.data.labelled_batch(rng, size)
         pictures, captions = self.data.batch(rng, size)
         return pictures, captions, ()

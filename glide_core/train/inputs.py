@@ -13,7 +13,11 @@ from .masks import random_masks
 
 
 def prepare(
-    config: ModelConfig, pictures: np.ndarray, resolution: int, rng: np.random.Generator
+    config: ModelConfig,
+    pictures: np.ndarray,
+    resolution: int,
+    rng: np.random.Generator,
+    known: np.ndarray | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Turn the pictures of a data set into what the model is trained on.
 
@@ -21,6 +25,7 @@ def prepare(
         pictures: uint8 [B, side, side, 3] with side = config.image_size.
         resolution: a base model sees whole pictures reduced to this side, an upsampler sees random crops of this side.
         rng: chooses the crops and masks.
+        known: masks for an inpainting model; None draws ``random_masks``.
     Returns:
         The images to learn, [B, 3, resolution, resolution] in -1..1, and the model's other inputs by name.
     """
@@ -37,7 +42,7 @@ def prepare(
             images = F.interpolate(images, (resolution,) * 2, mode="area")
     if config.inpaint:  # an upsampler's low_res shows the erased part, too
         conditions["image"] = images
-        conditions["known"] = torch.from_numpy(random_masks(rng, len(images), resolution))
+        conditions["known"] = torch.from_numpy(random_masks(rng, len(images), resolution) if known is None else known)
     return images, conditions
 
 

@@ -28,6 +28,7 @@ from .ema import WeightAverage
 from .feed import Feed, Piece
 from .log import Log
 from .loss import DiffusionLoss, Objective
+from .masks import DrawMasks
 from .optim import Optimizer, trained
 from .options import Options
 from .recompute import recompute_blocks
@@ -53,6 +54,7 @@ class Trainer:
             tokenizer, ``lora.safetensors`` where the model has additions, and ``samples``.
         objective: what is minimised; the default is ``DiffusionLoss`` with the options' focus and noise offset.
         auxiliary: a loss of the same model, learned beside the objective.
+        masks: what to erase from pictures for an inpainting model; the default is ``masks.random_masks``.
         accelerator: of the processes that train together; the default is this process alone, on the model's device.
         prompts: of the sample sheets; the default is captions of the data.
 
@@ -71,6 +73,7 @@ class Trainer:
         *,
         objective: Objective | None = None,
         auxiliary: AuxiliaryLoss | None = None,
+        masks: DrawMasks | None = None,
         accelerator: Accelerator | None = None,
         prompts: Sequence[str] = (),
     ) -> None:
@@ -95,6 +98,7 @@ class Trainer:
             model.config,
             options,
             auxiliary=auxiliary,
+            masks=masks,
             process=self.accelerator.process_index,
             processes=self.processes,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..diffusion.schedule import NUM_TIMESTEPS, NoiseSchedule
+from ..models.config import ModelConfig
 
 MAX_SNR = 5.0  # Min-SNR (Hang 2023): almost clean pictures teach little, so their weight stops growing here
 HIDING = 6.0  # the sigma at which a small object in a 64x64 picture can hardly be made out any more
@@ -41,6 +42,9 @@ class Objective(Protocol):
             conditions: the model's other inputs by name, see ``Text2Im``.
             pixel_weights: [B, 1, H, W], what to add to each pixel's weight of 1.
         """
+
+
+MakeObjective = Callable[[ModelConfig, torch.device], Objective]
 
 
 def timestep_weights(schedule: NoiseSchedule) -> Tensor:

@@ -6,12 +6,20 @@ Each kind of region is a function that sets some pixels of ``erased``, uint8 [si
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 Draw = Callable[[np.ndarray, np.random.Generator], None]
+
+
+class DrawMasks(Protocol):
+    """Chooses what to erase from pictures whose content is known."""
+
+    def __call__(self, rng: np.random.Generator, labels: Sequence[Any], side: int) -> np.ndarray:
+        """Draw a mask, as ``random_masks`` returns them, for each label of a ``LabelledDataset``."""
 
 
 def random_masks(rng: np.random.Generator, count: int, side: int) -> np.ndarray:

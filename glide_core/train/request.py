@@ -9,6 +9,8 @@ from typing import Literal
 from ..models.config import ModelConfig
 from .auxiliary import MakeAuxiliaryLoss
 from .dataset import DataSource
+from .loss import MakeObjective
+from .masks import DrawMasks
 from .options import Options
 
 
@@ -39,6 +41,8 @@ class TrainingRequest:
         freeze: the part of the model that stays as it is, if any.
         lora_rank: train additions of this rank instead of the weights; None trains the weights.
         auxiliary: makes a loss to learn beside the diffusion loss from the model; needs a ``LabelledDataset``.
+        objective: makes what is minimised; the default is ``DiffusionLoss`` with the options' focus and noise offset.
+        masks: see ``Trainer``.
         prompts: of the sample sheets; where it is empty, captions of the data.
         device: "auto", "cpu" or "cuda".
         resume: go on with the training in ``out``; everything else must be as it was.
@@ -52,6 +56,8 @@ class TrainingRequest:
     freeze: Literal["text", "unet"] | None = None
     lora_rank: int | None = None
     auxiliary: MakeAuxiliaryLoss | None = None
+    objective: MakeObjective | None = None
+    masks: DrawMasks | None = None
     prompts: tuple[str, ...] = ()
     device: str = "auto"
     resume: bool = False

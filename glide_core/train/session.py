@@ -51,6 +51,7 @@ def run(request: TrainingRequest) -> Outcome:
     torch.manual_seed(options.seed)
     model, tokenizer = initial.build(request, device)
     auxiliary = request.auxiliary(model) if request.auxiliary else None
+    objective = request.objective(model.config, device) if request.objective else None
     options.check(model.config, accelerator.num_processes)
     with accelerator.main_process_first():  # which prepares files that the others then only read
         data = request.data.open(
@@ -65,7 +66,9 @@ def run(request: TrainingRequest) -> Outcome:
         data,
         options,
         out,
+        objective=objective,
         auxiliary=auxiliary,
+        masks=request.masks,
         accelerator=accelerator,
         prompts=request.prompts,
     )

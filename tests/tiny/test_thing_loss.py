@@ -25,7 +25,7 @@ class Guess(torch.nn.Module):
 
 def loss(objective, model, side=64, count=32):
     images = torch.zeros(count, 3, side, side)
-    return objective(model, images, None, None, torch.Generator().manual_seed(0))
+    return objective(model, images, None, None, torch.Generator().manual_seed(0), conditions={})
 
 
 def test_with_constant_noise_and_no_bound_it_is_the_plain_objective():
