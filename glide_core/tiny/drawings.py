@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from ..errors import DownloadError
 from . import painting
 from .things import STYLES, THINGS
 
@@ -70,7 +71,7 @@ def load(cache: Path = CACHE) -> np.ndarray:
     """Drawings of all things: uint8 [things, styles, 256, 256, 4], colours multiplied by alpha; read from a file.
 
     Raises:
-        ValueError: npm is not there, a package cannot be fetched, or is not the one that was meant.
+        DownloadError: npm is not there, a package cannot be fetched, or is not the one that was meant.
     """
     words = repr((PACKAGES, THINGS, list(STYLES), Path(painting.__file__).read_text(encoding="utf-8")))
     path = cache / f"drawings-{zlib.crc32(words.encode()):08x}.npy"
@@ -86,7 +87,7 @@ def load(cache: Path = CACHE) -> np.ndarray:
 
 
 def fetch(package: Package, cache: Path) -> Path:
-    """The package's archive in the cache; from the registry, by npm, where it is not there yet. Raises ValueError."""
+    """The package's archive in the cache; from the registry, by npm, where it is not there yet. Raises DownloadError."""
     path = cache / f"{package.name.replace('/', '-').lstrip('@')}-{package.version}.tgz"
     if path.exists():
         return path
@@ -96,9 +97,9 @@ def fetch(package: Package, cache: Path) -> Path:
         try:
             subprocess.run(command, check=True, capture_output=True, text=True)
         except FileNotFoundError as error:
-            raise ValueError("npm is needed to fetch the drawings: install Node.js") from error
+            raise DownloadError("npm is needed to fetch the drawings: install Node.js") from error
         except subprocess.CalledProcessError as error:
-            raise ValueError(f"npm could not fetch {package.name}: {error.stderr.strip()}") from error
+            raise DownloadError(f"npm could not fetch {package.name}: {error.stderr.strip()}") from error
         (archive,) = Path(folder).glob("*.tgz")
         verify(archive, package)
         os.replace(archive, path)
@@ -106,10 +107,10 @@ def fetch(package: Package, cache: Path) -> Path:
 
 
 def verify(archive: Path, package: Package) -> None:
-    """Raises ValueError: the archive is not the package's."""
+    """Raises DownloadError: the archive is not the package's."""
     found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if found != package.integrity:
-        raise ValueError(f"{package.name} {package.version} has another content than expected (SHA-512 {found})")
+        raise DownloadError(f"{package.name} {package.version} has another content than expected (SHA-512 {found})")
 
 
 def read(archive: Path) -> dict:
