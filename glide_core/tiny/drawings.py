@@ -87,7 +87,11 @@ def load(cache: Path = CACHE) -> np.ndarray:
 
 
 def fetch(package: Package, cache: Path) -> Path:
-    """The package's archive in the cache; from the registry, by npm, where it is not there yet. Raises DownloadError."""
+    """The package's archive in the cache; where it is not there yet, npm gets it from the registry.
+
+    Raises:
+        DownloadError: npm is not there or failed, or what came is not the package.
+    """
     path = cache / f"{package.name.replace('/', '-').lstrip('@')}-{package.version}.tgz"
     if path.exists():
         return path
