@@ -28,7 +28,7 @@ ALLOWED = 0.05
 
 
 def glide_sampler(graph, model, positive, latent, seed, **options):
-    defaults = {"eta": 0.0, "dynamic_threshold": 0.0, "denoise": 1.0, "guidance_scale": 3.0}
+    defaults = {"eta": 0.0, "threshold": 0.0, "denoise": 1.0, "guidance_scale": 3.0}
     links = {"model": model, "positive": positive, "latent": latent}
     return graph.node("GlideSampler", 2, **links, **defaults, **options, seed=seed)[0]
 
@@ -47,7 +47,7 @@ def graph_of(method, text, seed, args):
         options = {"sampler_name": method, "scheduler": args.scheduler, "steps": args.steps, "seed": seed}
         latent = graph.ksampler(model, positive, graph.text(clip, ""), latent, **options)
     model, clip, _ = graph.load(args.upsampler)
-    options = {"steps": "fast27", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "upsample_temp": 0.997}
+    options = {"steps": "fast27", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "temperature": 0.997}
     links = {"model": model, "clip": clip, "positive": positive, "latent": latent}
     image = graph.node("GlideUpsampler", 2, **links, **options, seed=seed)[1]
     graph.node("SaveImage", images=image, filename_prefix="bench")

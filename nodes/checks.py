@@ -1,7 +1,8 @@
-"""Errors that say which node they come from."""
+"""Errors that name the node, and checks that run before anything is painted."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..glide_core.diffusion.schedule import NoiseSchedule
@@ -9,7 +10,7 @@ from ..glide_core.editing import blending
 
 
 @contextmanager
-def named(node_id: str):
+def named(node_id: str) -> Iterator[None]:
     """Put the node's name before the message of a ValueError."""
     try:
         yield
@@ -17,19 +18,27 @@ def named(node_id: str):
         raise ValueError(f"{node_id}: {error}") from error
 
 
+# The host calls a node's validate_inputs with the values of its widgets, and with None for a widget whose value comes
+# from another node. It shows what these functions return after the name of the input.
+
+
 def blend_error(blend: str | None) -> bool | str:
-    """For validate_inputs, before anything is painted: True, or what is wrong. None is a linked input."""
+    """True, or what is wrong with the way to blend."""
+    if blend is None:
+        return True
     try:
-        if blend is not None:
-            blending.require_blend(blend)
+        blending.require_blend(blend)
     except ValueError as error:
         return str(error)
     return True
 
 
 def steps_error(steps: str | None) -> bool | str:
-    """For validate_inputs: True, or what is wrong. None is a linked input, which is checked when it runs."""
+    """True, or what is wrong with the steps."""
+    if steps is None:
+        return True
     try:
-        return steps is None or len(NoiseSchedule("linear").respaced_sigmas(steps)) > 1
+        NoiseSchedule("linear").respaced_sigmas(steps)
     except ValueError as error:
-        return f"steps: {error}"
+        return str(error)
+    return True

@@ -1,12 +1,13 @@
-"""GLIDE's inpainting and upsampling for ComfyUI's own samplers: the pictures they read, put into the CONDITIONING."""
+"""Inpainting and enlarging with ComfyUI's own samplers: these nodes put the pictures that GLIDE reads into the
+CONDITIONING."""
 
 from comfy_api.latest import io
 
 from ..glide_core.models.config import UPSCALE
 from .checks import named
-from .host import conditioning, sampling
-from .schema import schema
-from .upsampling import picture_to_enlarge
+from .host import conditioning
+from .host.images import blank_canvas, from_image, hard_mask, picture_to_enlarge
+from .schema import image_to_enlarge_input, latent_to_enlarge_input, schema
 
 
 class GlideUpsampleConditioning(io.ComfyNode):
@@ -16,18 +17,26 @@ class GlideUpsampleConditioning(io.ComfyNode):
             node_id="GlideUpsampleConditioning",
             display_name="GLIDE Upsample Conditioning",
             search_aliases=["upscale", "super resolution", "low res", "4x"],
-            description="Prepares enlarging with a GLIDE upsampler in KSampler or SamplerCustomAdvanced: gives the "
-            "prompts the small picture, in the upsampler's own encoding, and a blank canvas 4 times as large.",
+            description="Prepares enlarging with a GLIDE upsampler in KSampler or SamplerCustomAdvanced. It encodes "
+            "the prompts again for the upsampler, adds the small picture to them, and makes a blank canvas that is 4 times "
+            "as wide and as high.",
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of the GlideLoader that loaded the upsampler."),
-                io.Conditioning.Input("positive", tooltip="The prompt; the one made for the base model will do."),
-                io.Conditioning.Input("negative", tooltip="What to move away from; KSampler ignores it at cfg 1."),
-                io.Latent.Input("latent", optional=True, tooltip="The picture to enlarge, as a sampler gives it."),
-                io.Image.Input("image", optional=True, tooltip="Or the picture to enlarge as an image."),
+                io.Conditioning.Input(
+                    "positive", tooltip="The prompt. The one that was made for the base model is right here too."
+                ),
+                io.Conditioning.Input(
+                    "negative",
+                    tooltip="What the picture should move away from. It has no effect where the cfg of KSampler is 1.",
+                ),
+                latent_to_enlarge_input(),
+                image_to_enlarge_input(),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive", tooltip="For a sampler with the upsampler's MODEL."),
-                io.Conditioning.Output(display_name="negative", tooltip="For the same sampler."),
+                io.Conditioning.Output(
+                    display_name="positive", tooltip="Connect it to a sampler that has the upsampler's MODEL."
+                ),
+                io.Conditioning.Output(display_name="negative", tooltip="Connect it to the same sampler."),
                 io.Latent.Output(display_name="latent", tooltip="A blank canvas of the enlarged size."),
             ],
         )
@@ -36,12 +45,10 @@ class GlideUpsampleConditioning(io.ComfyNode):
     def execute(cls, clip, positive, negative, latent=None, image=None) -> io.NodeOutput:
         with named("GlideUpsampleConditioning"):
             picture = picture_to_enlarge(latent, image)
-            positive, negative = (
-                conditioning.with_low_res(conditioning.encode_again(clip, part), picture)
-                for part in (positive, negative)
-            )
+            positive = conditioning.for_upsampler(clip, positive, picture)
+            negative = conditioning.for_upsampler(clip, negative, picture)
         batch, _, height, width = picture.shape
-        canvas = sampling.empty((batch, 3, UPSCALE * height, UPSCALE * width))
+        canvas = blank_canvas(batch, UPSCALE * height, UPSCALE * width)
         return io.NodeOutput(positive, negative, {"samples": canvas})
 
 
@@ -52,25 +59,37 @@ class GlideInpaintConditioning(io.ComfyNode):
             node_id="GlideInpaintConditioning",
             display_name="GLIDE Inpaint Conditioning",
             search_aliases=["inpaint", "inpaint model conditioning", "mask", "repaint", "fill"],
-            description="Prepares inpainting in KSampler or SamplerCustomAdvanced: shows a GLIDE inpainting model the "
-            "picture around the mask, and keeps every pixel outside of the mask. With a plain GLIDE model the pixels "
-            "are kept too, but it does not look at them beforehand.",
+            description="Prepares inpainting in KSampler or SamplerCustomAdvanced. It shows a GLIDE inpainting model "
+            "the picture around the mask and keeps every pixel outside of the mask. A plain GLIDE model keeps these "
+            "pixels too, but it does not look at them beforehand.",
             inputs=[
-                io.Conditioning.Input("positive", tooltip="What to paint into the mask."),
-                io.Conditioning.Input("negative", tooltip="What to move away from."),
-                io.Image.Input("image", tooltip="The picture, in the size that the model paints: 64x64 or 256x256."),
-                io.Mask.Input("mask", tooltip="White is repainted. It is scaled to the picture and made hard-edged."),
+                io.Conditioning.Input("positive", tooltip="The prompt: what the whole picture shows."),
+                io.Conditioning.Input("negative", tooltip="What the picture should move away from."),
+                io.Image.Input(
+                    "image",
+                    tooltip="The picture, in the size that the model paints: 64x64 pixels for a base model, 256x256 "
+                    "for an upsampler.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    tooltip="White is repainted. The mask is scaled to the picture, and its edge becomes hard.",
+                ),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive", tooltip="For a sampler with the inpainting MODEL."),
-                io.Conditioning.Output(display_name="negative", tooltip="For the same sampler."),
-                io.Latent.Output(display_name="latent", tooltip="The picture with its mask, for the same sampler."),
+                io.Conditioning.Output(
+                    display_name="positive", tooltip="Connect it to a sampler that has the inpainting MODEL."
+                ),
+                io.Conditioning.Output(display_name="negative", tooltip="Connect it to the same sampler."),
+                io.Latent.Output(
+                    display_name="latent", tooltip="The picture with its mask. Connect it to the same sampler."
+                ),
             ],
         )
 
     @classmethod
     def execute(cls, positive, negative, image, mask) -> io.NodeOutput:
-        picture = sampling.from_image(image)
-        mask = sampling.hard_mask(mask, picture.shape[-2:])
-        positive, negative = (conditioning.with_surroundings(part, picture, mask) for part in (positive, negative))
+        picture = from_image(image)
+        mask = hard_mask(mask, picture.shape[-2:])
+        positive = conditioning.with_surroundings(positive, picture, mask)
+        negative = conditioning.with_surroundings(negative, picture, mask)
         return io.NodeOutput(positive, negative, {"samples": picture, "noise_mask": mask})

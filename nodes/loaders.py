@@ -4,10 +4,10 @@ import torch
 from comfy_api.latest import io
 
 from .checks import named
-from .host import files
+from .host.loader import checkpoint_names, load_checkpoint, register_folder
 from .schema import schema
 
-files.register_folder()
+register_folder()
 
 DTYPES = {
     "auto": None,
@@ -24,32 +24,37 @@ class GlideLoader(io.ComfyNode):
         return schema(
             node_id="GlideLoader",
             display_name="Load GLIDE Model",
-            description="Loads one GLIDE checkpoint from models/glide, or an embedded tiny one, and tells from its "
-            "tensors whether it is a base model or an upsampler. Text to image needs one of each.",
+            description="Loads one GLIDE checkpoint, either from models/glide or one of the embedded tiny ones. It "
+            "tells from the tensors whether the checkpoint is a base model or an upsampler. Text to image needs one of "
+            "each.",
             search_aliases=["load checkpoint", "checkpoint loader", "model", "openai"],
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
-                    options=files.names(),
-                    tooltip="The model to load. The embedded ones are tiny, know coloured shapes only, and need no "
-                    "download. Published ones: `glide fetch base`, `upsample` and `vocab` into models/glide.",
+                    options=checkpoint_names(),
+                    tooltip="The model to load. The embedded models need no download; they are tiny and know coloured "
+                    "shapes only. To get OpenAI's models, run `glide fetch` for base, upsample and vocab in the folder "
+                    "models/glide.",
                 ),
                 io.Combo.Input(
                     "dtype",
                     options=list(DTYPES),
                     default="auto",
-                    tooltip="Precision of the weights. auto: what suits your device. fp32 is exact; fp16 and bf16 take "
-                    "half the memory and are faster on most GPUs; fp8_e4m3fn takes a quarter and is coarse.",
+                    tooltip="The precision of the weights. auto lets ComfyUI choose what suits your device. fp32 is "
+                    "exact. fp16 and bf16 take half the memory and are faster on most GPUs. fp8_e4m3fn takes a quarter "
+                    "of the memory and is less exact.",
                 ),
             ],
             outputs=[
-                io.Model.Output(tooltip="The U-Net, for GlideSampler, GlideUpsampler, KSampler and the like."),
-                io.Clip.Output(tooltip="This checkpoint's text transformer, for GlideTextEncode or CLIPTextEncode."),
-                io.Vae.Output(tooltip="GLIDE's latents are pixels: this VAE only converts ranges, without any loss."),
+                io.Model.Output(tooltip="The U-Net, for GlideSampler, GlideUpsampler, KSampler and other samplers."),
+                io.Clip.Output(tooltip="The checkpoint's text transformer, for GlideTextEncode or CLIPTextEncode."),
+                io.Vae.Output(
+                    tooltip="Converts between LATENT and IMAGE. GLIDE's latents are pixels, so nothing is lost."
+                ),
             ],
         )
 
     @classmethod
     def execute(cls, checkpoint, dtype) -> io.NodeOutput:
         with named("GlideLoader"):
-            return io.NodeOutput(*files.load(checkpoint, DTYPES[dtype]))
+            return io.NodeOutput(*load_checkpoint(checkpoint, DTYPES[dtype]))

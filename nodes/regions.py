@@ -1,4 +1,4 @@
-"""Photos of any size: cut a square out, put it back."""
+"""Photos of any size: cut squares out of them, and put the squares back."""
 
 import itertools
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Cut(NamedTuple):
 
     image: torch.Tensor
     mask: torch.Tensor
-    regions: list
+    squares: list[regions.Region]
 
 
 class GlideCrop(io.ComfyNode):
@@ -31,19 +31,22 @@ class GlideCrop(io.ComfyNode):
             node_id="GlideCrop",
             display_name="GLIDE Crop",
             search_aliases=["crop", "inpaint crop", "crop around mask"],
-            description="Cuts a square around the mask out of an image of any size, with some of its surroundings. "
-            "GlideStitch puts it back after it was repainted. Nothing else of the image is touched.",
+            description="Cuts a square around the mask, with some of its surroundings, out of an image of any size. "
+            "GlideStitch puts the square back after it was repainted. Nothing else of the image is touched.",
             inputs=[
-                io.Image.Input("image", tooltip="The picture, of any size, or a batch."),
-                io.Mask.Input("mask", tooltip="What will be repainted (white); one for each image, or one for all."),
+                io.Image.Input("image", tooltip="The picture, of any size, or a batch of pictures."),
+                io.Mask.Input(
+                    "mask",
+                    tooltip="What will be repainted (white). Give one mask for each image, or one mask for all.",
+                ),
                 io.Float.Input(
-                    "context_factor",
+                    "crop_factor",
                     default=2.0,
                     min=1.0,
                     max=10.0,
                     step=0.1,
-                    tooltip="Side of the square as a multiple of the mask's: more shows the model more of the "
-                    "surroundings, less paints finer detail.",
+                    tooltip="The side of the square as a multiple of the mask's longer side. A larger factor shows the "
+                    "model more of the surroundings, a smaller one gives finer detail.",
                 ),
                 io.Int.Input(
                     "size",
@@ -51,52 +54,63 @@ class GlideCrop(io.ComfyNode):
                     min=64,
                     max=1024,
                     step=64,
-                    tooltip="Side of the crop in pixels. 256 is what GLIDE's upsampler paints.",
+                    tooltip="The side of the crop in pixels. GLIDE's upsampler paints 256.",
                 ),
                 io.Combo.Input(
                     "squares",
                     options=[WHOLE, EACH, NEXT],
                     default=WHOLE,
-                    tooltip="whole mask: one square around all of it. each region: one for every separate part of the "
-                    "mask. next square: for outpainting, the square that sees most of what is known; chain several.",
+                    tooltip="whole mask cuts one square around all of the mask. each region cuts one square for every "
+                    "separate part of the mask. next square is for outpainting: it cuts the square that sees most of "
+                    "what is known, and you chain several such crops.",
                 ),
                 io.Int.Input(
-                    "grow", default=0, min=0, max=256, tooltip="Make the mask larger by so many pixels first."
+                    "grow",
+                    default=0,
+                    min=0,
+                    max=256,
+                    tooltip="By how many pixels the mask is made larger before anything else.",
                 ),
                 io.Combo.Input(
-                    "resampling",
+                    "interpolation",
                     options=["area", "lanczos"],
                     default="area",
-                    tooltip="How to make the square smaller: area is true to colours, lanczos is sharper.",
+                    tooltip="How the square is made smaller. area keeps the colours, lanczos is sharper. A square that "
+                    "is made larger always uses lanczos.",
                 ),
                 io.Int.Input(
                     "square_side",
                     default=0,
                     min=0,
                     max=8192,
-                    tooltip="With next square: its side in the image, in pixels. 0 is the shorter side of the image.",
+                    tooltip="For next square: the side of the square in the image, in pixels. 0 means the shorter side "
+                    "of the image.",
                 ),
             ],
             outputs=[
                 io.Image.Output(display_name="crop", tooltip="The squares."),
-                io.Mask.Output(display_name="mask", tooltip="The mask of each."),
-                Regions.Output(display_name="regions", tooltip="For GlideStitch: where they came from."),
+                io.Mask.Output(display_name="mask", tooltip="The mask of each square."),
+                Regions.Output(
+                    display_name="regions", tooltip="Where the squares came from. Connect it to GlideStitch."
+                ),
             ],
         )
 
     @classmethod
-    def execute(cls, image, mask, context_factor, size, squares, grow, resampling, square_side) -> io.NodeOutput:
+    def execute(cls, image, mask, crop_factor, size, squares, grow, interpolation, square_side) -> io.NodeOutput:
         with named("GlideCrop"):
             mask = regions.grow(regions.fit(image, mask), grow)
-            found = _next(mask, square_side) if squares == NEXT else []
-            found = found or regions.around(mask, context_factor, squares == EACH)
-            crops, masks = regions.cut(image, mask, found, size, resampling)
+            found = _next_square(mask, square_side) if squares == NEXT else []
+            if not found:
+                found = regions.around(mask, crop_factor, squares == EACH)
+            crops, masks = regions.cut(image, mask, found, size, interpolation)
         return io.NodeOutput(crops[..., :3], masks, Cut(image, mask, found))
 
 
-def _next(mask, side: int) -> list:
+def _next_square(mask, side: int) -> list:
+    """The square to paint next, in a list; an empty list where nothing is masked. A side of 0 is the image's."""
     if len(mask) > 1:
-        raise ValueError("image is a batch: next square works on one image at a time")
+        raise ValueError(f"image is a batch of {len(mask)}, but next square works on one image at a time")
     side = side or min(mask.shape[1:])
     return list(itertools.islice(regions.walk(mask, side, side // 2), 1))
 
@@ -109,30 +123,37 @@ class GlideStitch(io.ComfyNode):
             display_name="GLIDE Stitch",
             search_aliases=["stitch", "paste", "uncrop", "blend", "poisson"],
             description="Puts repainted squares back into the image that GlideCrop cut them from. Outside of the mask "
-            "(and its feather) every value stays exactly what it was.",
+            "and its feather every value stays exactly as it was.",
             inputs=[
-                io.Image.Input("crop", tooltip="The repainted squares, of any size."),
-                Regions.Input("regions", tooltip="From GlideCrop."),
+                io.Image.Input("crop", tooltip="The repainted squares. They may have another size than before."),
+                Regions.Input("regions", tooltip="The regions of the GlideCrop that cut the squares out."),
                 io.Combo.Input(
                     "blend",
                     options=list(BLENDS),
                     default="feather",
-                    tooltip="hard: the mask exactly. feather: fades out beyond the mask. poisson: takes the colours "
-                    "from the border, which hides seams; not for an object that should keep its own colours.",
+                    tooltip="hard replaces exactly the masked pixels. feather fades out beyond the mask. poisson takes "
+                    "the colours from the border, which hides seams; do not use it for an object that should keep its "
+                    "own colours.",
                 ),
                 io.Int.Input(
-                    "feather", default=8, min=0, max=256, tooltip="With blend feather: over how many pixels to fade."
+                    "feather",
+                    default=8,
+                    min=0,
+                    max=256,
+                    tooltip="For blend feather: over how many pixels the new part fades out.",
                 ),
                 io.Boolean.Input(
                     "match_colours",
                     default=False,
-                    tooltip="Shift the colours so that they agree in a ring around the mask: for models that change "
-                    "the colours of the whole crop. GLIDE's do not.",
+                    tooltip="Shifts the colours of the square until they agree with the image in a ring around the "
+                    "mask. This is for models that change the colours of the whole square, which GLIDE does not.",
                 ),
             ],
             outputs=[
                 io.Image.Output(tooltip="The whole picture."),
-                io.Mask.Output(display_name="rest", tooltip="What is still to be painted, for the next GlideCrop."),
+                io.Mask.Output(
+                    display_name="rest", tooltip="What is still to be painted. Connect it to the next GlideCrop."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -143,21 +164,28 @@ class GlideStitch(io.ComfyNode):
 
     @classmethod
     def execute(cls, crop, regions: Cut, blend, feather, match_colours) -> io.NodeOutput:
+        cut = regions
         with named("GlideStitch"):
-            image, rest = _stitched(crop, regions, blend, feather, match_colours)
-        report = f"{sum(bool(region.own.any()) for region in regions.regions)} squares put back"
-        if not regions.mask.any():
-            report = "The mask is empty: the image is returned as it came."
+            image, rest = _stitch(crop, cut, blend, feather, match_colours)
+        report = _report(cut)
         feedback.show(report, cls.hidden.unique_id)
         return io.NodeOutput(image, rest, ui=ui.PreviewText(report))
 
 
-def _stitched(crops, cut: Cut, blend, feather, match):
-    image = regions.stitch(cut.image, cut.regions, crops, how=blend, feather=feather, match=match)
+def _stitch(crops, cut: Cut, blend: str, feather: int, match_colours: bool):
+    """The whole pictures, and the part of their masks that no square has painted."""
+    image = regions.stitch(cut.image, cut.squares, crops, how=blend, feather=feather, match=match_colours)
     rest = cut.mask.clone()
-    for region in cut.regions:
-        rest[region.batch_index][region.own] = 0
+    for square in cut.squares:
+        rest[square.batch_index][square.own] = 0
     return image, rest
+
+
+def _report(cut: Cut) -> str:
+    count = sum(bool(square.own.any()) for square in cut.squares)
+    if not count:
+        return feedback.EMPTY
+    return "One square was put back." if count == 1 else f"{count} squares were put back."
 
 
 class GlideOutpaintPad(io.ComfyNode):
@@ -168,16 +196,25 @@ class GlideOutpaintPad(io.ComfyNode):
             node_id="GlideOutpaintPad",
             display_name="GLIDE Pad for Outpainting",
             search_aliases=["outpaint", "pad image", "extend", "uncrop"],
-            description="Adds margins to an image and gives the mask that has them repainted.",
+            description="Adds margins to an image and makes the mask with which they are repainted.",
             inputs=[
-                io.Image.Input("image", tooltip="The picture to enlarge."),
+                io.Image.Input("image", tooltip="The picture that gets the margins."),
                 *(
-                    io.Int.Input(side, default=0, min=0, max=8192, step=8, tooltip=f"Pixels to add on the {side}.")
+                    io.Int.Input(
+                        side,
+                        default=0,
+                        min=0,
+                        max=8192,
+                        step=8,
+                        tooltip=f"How many pixels are added on the {side} side.",
+                    )
                     for side in sides
                 ),
             ],
             outputs=[
-                io.Image.Output(tooltip="The picture with margins, which mirror it until they are painted."),
+                io.Image.Output(
+                    tooltip="The picture with its margins. They mirror the picture until they are painted."
+                ),
                 io.Mask.Output(tooltip="The margins."),
             ],
         )

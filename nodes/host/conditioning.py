@@ -12,7 +12,7 @@ import hashlib
 import torch
 from torch import Tensor
 
-from ...glide_core.models.config import ModelConfig
+from ...glide_core.models.config import UPSCALE, ModelConfig
 
 ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED, LOW_RES = (
     "glide_encoder",
@@ -25,7 +25,7 @@ ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED, LOW_RES = (
 WHERE_AND_WHEN = {"area", "mask", "strength", "mask_strength", "set_area_to_bounds", "start_percent", "end_percent"}
 
 
-def tag(text_state_dict: dict[str, Tensor]) -> str:
+def encoder_tag(text_state_dict: dict[str, Tensor]) -> str:
     """A name for a text transformer: base and upsampler have different ones of equal shape."""
     digest = hashlib.sha256()
     for name in ("final_ln.weight", "transformer_proj.bias", "positional_embedding"):
@@ -33,7 +33,7 @@ def tag(text_state_dict: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def check(options: dict, encoder: str, kind: str) -> None:
+def require_encoder(options: dict, encoder: str, kind: str) -> None:
     """Raise ValueError unless the conditioning was made by the text transformer of this model."""
     if options.get(ENCODER) is None:
         raise ValueError(
@@ -46,13 +46,13 @@ def check(options: dict, encoder: str, kind: str) -> None:
             "encode the prompt with the CLIP of the same GlideLoader (GlideUpsampler does that by itself)"
         )
     if options.get("control") is not None or options.get("gligen") is not None:
-        raise ValueError(f"the GLIDE {kind} model has no ControlNets and no GLIGEN: take those nodes out")
+        raise ValueError(f"a GLIDE {kind} model can use neither ControlNets nor GLIGEN: take those nodes out")
 
 
-def text(options: dict) -> tuple[Tensor, Tensor]:
+def text_of(options: dict) -> tuple[Tensor, Tensor]:
     """xf_out and xf_proj; what ConditioningZeroOut made is the unconditional, as it is for other models."""
-    text = options["cross_attn"]
-    return (text, options["pooled_output"]) if text.any() else options[UNCOND]
+    xf_out = options["cross_attn"]
+    return (xf_out, options["pooled_output"]) if xf_out.any() else options[UNCOND]
 
 
 def check_area(area: tuple[int, ...] | None, config: ModelConfig) -> None:
@@ -69,7 +69,7 @@ def check_area(area: tuple[int, ...] | None, config: ModelConfig) -> None:
         )
 
 
-def low_res(options: dict) -> Tensor:
+def low_res_of(options: dict) -> Tensor:
     """The picture [B, 3, h, w] in -1..1 that an upsampler enlarges."""
     if options.get(LOW_RES) is None:
         raise ValueError(
@@ -79,26 +79,38 @@ def low_res(options: dict) -> Tensor:
     return options[LOW_RES]
 
 
-def with_low_res(conditioning: list, picture: Tensor, scale: int = 4) -> list:
-    """picture: [B, 3, h, w] in -1..1; areas in pixels grow by scale with it."""
-    return [[cond, {**_grown(options, scale), LOW_RES: picture}] for cond, options in conditioning]
+def for_upsampler(clip, conditioning: list, picture: Tensor) -> list:
+    """The same prompts for an upsampler: encoded with its CLIP, and with the picture [B, 3, h, w] in -1..1 to enlarge.
+
+    Raises:
+        ValueError: see ``encode_again``.
+    """
+    return [
+        [cond, {**_with_larger_area(options), LOW_RES: picture}] for cond, options in encode_again(clip, conditioning)
+    ]
 
 
-def _grown(options: dict, scale: int) -> dict:
+def _with_larger_area(options: dict) -> dict:
+    """An area in pixels grows with the picture."""
     area = options.get("area")
     if area is None or area[0] == "percentage":
         return options
-    return {**options, "area": tuple(scale * number for number in area)}
+    return {**options, "area": tuple(UPSCALE * number for number in area)}
 
 
 def with_surroundings(conditioning: list, picture: Tensor, mask: Tensor) -> list:
-    """The keys of the stock InpaintModelConditioning: picture [B, 3, H, W] in -1..1, mask [B, 1, H, W], 1 = repaint."""
+    """Add what the stock InpaintModelConditioning adds.
+
+    Args:
+        picture: [B, 3, H, W] in -1..1.
+        mask: [B, 1, H, W], 1 = repaint.
+    """
     keys = {"concat_latent_image": picture, "concat_mask": mask}
     return [[cond, {**options, **keys}] for cond, options in conditioning]
 
 
 def shown_from(conditioning: list, percent: float) -> list:
-    """The surroundings are shown only after this part of the process (0..1), in the host's time ranges."""
+    """Split a CONDITIONING in time: the surroundings are hidden before this share of the process (0..1), then shown."""
     parts = []
     for start, end, hidden in ((0.0, percent, True), (percent, 1.0, False)):
         for cond, options in conditioning:
@@ -157,8 +169,8 @@ def _as_changed(again: list, cond: Tensor, encoded: Tensor) -> list:
 
 
 def check_all(name: str, conditioning: list, model, batch: int) -> None:
-    """``check`` a whole CONDITIONING, and that it holds one prompt, or one for each picture of the batch."""
+    """Check the parts of a CONDITIONING with ``require_encoder``, and that it holds 1 prompt or one per picture."""
     for cond, options in conditioning:
-        check(options, model.encoder, model.config.kind)
+        require_encoder(options, model.encoder, model.config.kind)
         if cond.shape[0] not in (1, batch):
             raise ValueError(f"{name} holds {cond.shape[0]} prompts for {batch} pictures: give 1, or one per picture")

@@ -8,50 +8,65 @@ import torch
 from torch import Tensor
 
 from ...glide_core.diffusion.inpainting import REPAINT_PASSES, repainting, visible_sigma
-from ...glide_core.diffusion.schedule import NUM_TIMESTEPS
+from ...glide_core.diffusion.schedule import NUM_TIMESTEPS, NoiseSchedule
 from ...glide_core.pipeline import Sampling
-from . import conditioning, sampling
+from . import conditioning
+from .sampling import make_sigmas, sample_latent
 
 
-def inpaint(
+def inpaint_latent(
     model,
-    positive,
-    negative,
+    positive: list,
+    negative: list | None,
     image: Tensor,
     mask: Tensor,
     options: Sampling,
+    *,
     seed: int,
-    denoise=1.0,
-    hide_until=0.0,
-    repaint_passes=REPAINT_PASSES,
+    denoise: float = 1.0,
+    hide_until: float = 0.0,
+    repaint_passes: int = REPAINT_PASSES,
 ) -> dict:
     """Repaint a part of pictures -> LATENT.
 
     Args:
-        image: [B, 3, H, W] in -1..1; mask: [B, 1, H, W], 1 = repaint.
-        hide_until: part of the steps after which the model sees the surroundings.
-        repaint_passes: how often decisive steps are taken until then.
+        negative: None is GLIDE's unconditional, the empty prompt.
+        image: [B, 3, H, W] in -1..1.
+        mask: [B, 1, H, W] in 0..1, 1 = repaint.
+        denoise: below 1 the picture under the mask is noised only to timestep 1000 * denoise.
+        hide_until: share of the steps in which the model does not see the surroundings.
+        repaint_passes: how many times decisive steps are taken until then.
     """
     schedule = model.get_model_object("model_sampling").schedule
-    sigmas = sampling.sigmas(model, options.steps, denoise)
-    shown = visible_sigma(sigmas, hide_until)
-    shown_at = _percent(schedule, sigmas, shown)
-    hole = (mask > 0).to(mask)
+    sigmas = make_sigmas(model, options.steps, denoise)
+    first_visible = visible_sigma(sigmas, hide_until)
+    shown_at = _percent(schedule, sigmas, first_visible)
+    if negative is None:
+        negative = conditioning.unconditional(positive)
+    touched = (mask > 0).to(mask)
     positive, negative = (
-        conditioning.shown_from(conditioning.with_surroundings(part, image, hole), shown_at)
-        for part in (positive, negative or conditioning.unconditional(positive))
+        conditioning.shown_from(conditioning.with_surroundings(prompt, image, touched), shown_at)
+        for prompt in (positive, negative)
     )
-    latent = {"samples": image, "noise_mask": mask}
-    again = partial(repainting, times=repaint_passes, shown=shown)
-    result = sampling.run(model, positive, negative, latent, options, seed, denoise, wrapper=again)
-    return {"samples": result["samples"]}
+    latent = sample_latent(
+        model,
+        positive,
+        negative,
+        {"samples": image, "noise_mask": mask},
+        options,
+        seed=seed,
+        denoise=denoise,
+        wrap_sampler=partial(repainting, times=repaint_passes, shown=first_visible),
+    )
+    return {"samples": latent["samples"]}
 
 
-def _percent(schedule, sigmas: Tensor, shown: float) -> float:
-    """The sigma of a step -> the host's part of the 1000 timesteps, between this step and the one before."""
-    if shown == sigmas[0]:
+def _percent(schedule: NoiseSchedule, sigmas: Tensor, first_visible: float) -> float:
+    """The sigma of a step as the host's share of the 1000 timesteps, halfway between this step and the one before."""
+    if first_visible == sigmas[0]:
         return 0.0
-    if shown == 0:
+    if first_visible == 0:
         return 1.0
-    before = sigmas[sigmas > shown][-1]
-    return 1 - float(schedule.timestep(torch.stack([before, sigmas.new_tensor(shown)])).mean()) / (NUM_TIMESTEPS - 1)
+    before = sigmas[sigmas > first_visible][-1]
+    halfway = schedule.timestep(torch.stack([before, sigmas.new_tensor(first_visible)])).mean()
+    return 1 - float(halfway) / (NUM_TIMESTEPS - 1)

@@ -1,26 +1,24 @@
-"""The noise mask of a LATENT as ``glide_core.diffusion.inpainting`` means it."""
+"""Which pixels are repainted at which step, as the host's samplers ask it."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from ...glide_core.diffusion.inpainting import fit_mask, repainted
+from ...glide_core.diffusion.inpainting import repainted
 
 
-def fitted(latent: dict, size: tuple[int, int]) -> Tensor | None:
-    """The noise mask [B, 1, height, width], or None: a pixel that it touches at all is repainted."""
-    mask = latent.get("noise_mask")
-    return None if mask is None else fit_mask(mask.reshape(-1, 1, *mask.shape[-2:]), size)
+def with_soft_masks(model, first_sigma: Tensor):
+    """A clone of the MODEL for which grey in a noise mask is a denoise for each pixel.
 
-
-def with_soft_masks(model, sigma: Tensor):
-    """A clone of the MODEL that takes a soft mask for a denoise per pixel, where sampling starts from sigma [1]."""
+    Args:
+        first_sigma: [1], where sampling starts.
+    """
     schedule = model.get_model_object("model_sampling").schedule
-    first = float(schedule.timestep(sigma))
+    first_timestep = float(schedule.timestep(first_sigma))
 
-    def free(sigma, mask, extra_options):
-        return repainted(mask, schedule.timestep(sigma), first).to(mask)
+    def mask_at(sigma, mask, extra_options):
+        return repainted(mask, schedule.timestep(sigma), first_timestep).to(mask)
 
     model = model.clone()
-    model.set_model_denoise_mask_function(free)
+    model.set_model_denoise_mask_function(mask_at)
     return model

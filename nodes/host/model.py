@@ -119,9 +119,9 @@ class GlideModel(comfy.model_base.BaseModel):
         noise = kwargs["noise"]
         self._check_size(noise)
         self._check_schedule()
-        conditioning.check(kwargs, self.encoder, self.config.kind)
+        conditioning.require_encoder(kwargs, self.encoder, self.config.kind)
         conditioning.check_area(kwargs.get("area"), self.config)
-        text, pooled = conditioning.text(kwargs)
+        text, pooled = conditioning.text_of(kwargs)
         # CONDRegular: CONDCrossAttn would repeat the text, whose keys share a softmax with the pixels'.
         conds = {
             "c_crossattn": comfy.conds.CONDRegular(text),
@@ -161,7 +161,7 @@ class GlideModel(comfy.model_base.BaseModel):
         """The U-Net's channels after the noisy picture."""
         inputs, device = {}, kwargs["device"]
         if self.config.low_res:
-            low_res = conditioning.low_res(kwargs)
+            low_res = conditioning.low_res_of(kwargs)
             low_res = quantize(low_res.to(device, torch.float32))
             inputs["low_res"] = comfy.utils.resize_to_batch_size(low_res, noise.shape[0])
         if self.config.inpaint:
@@ -190,12 +190,12 @@ def _fit(image: Tensor, noise: Tensor) -> Tensor:
     return comfy.utils.resize_to_batch_size(image, noise.shape[0])
 
 
-def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
+def load_model(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
     """Make a MODEL.
 
     Args:
         state_dict: the U-Net's tensors; emptied.
-        encoder: tag of the text transformer that belongs to it (``conditioning.tag``).
+        encoder: tag of the text transformer that belongs to it (``conditioning.encoder_tag``).
         dtype: of the weights, or None for the host's choice.
     """
     mm = comfy.model_management
@@ -208,8 +208,10 @@ def load(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype
     model = host_config.get_model(state_dict, device=offload_device)
     patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
     patcher = patcher_class(model, load_device=device, offload_device=offload_device)
-    assign = {"assign": True} if getattr(patcher, "is_dynamic", bool)() else {}
-    model.load_model_weights(state_dict, "", **assign)
+    if hasattr(patcher, "is_dynamic") and patcher.is_dynamic():  # newer hosts, whose dynamic VRAM takes tensors as is
+        model.load_model_weights(state_dict, "", assign=True)
+    else:
+        model.load_model_weights(state_dict, "")
     # Pixels need it: without the reference's clipping at every step sampling ends far outside of -1..1.
     patcher.add_wrapper(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, check_steps)
     return with_threshold(patcher, Threshold())

@@ -95,7 +95,7 @@ class HostTextModel(torch.nn.Module):
         return self.text.load_state_dict(sd, strict=False, assign=getattr(self, "can_assign_sd", False))
 
 
-def load(state_dict: dict, config: ModelConfig, tokenizer: Tokenizer, encoder: str, dtype: torch.dtype | None):
+def load_clip(state_dict: dict, config: ModelConfig, tokenizer: Tokenizer, encoder: str, dtype: torch.dtype | None):
     """Make a CLIP. dtype None is fp32: the transformer is small, runs once per prompt, and was published so.
 
     8 bits are for the U-Net's convolutions; the transformer, a tenth of the weights, stays in fp32 then.

@@ -1,6 +1,14 @@
-"""Graphs in API format, written as calls; and the float latents they make."""
+"""Graphs in API format: written as calls or read from a file; the pictures and float latents that they make."""
 
+import json
+from pathlib import Path
+
+import pytest
 from safetensors.torch import load_file
+
+from hosts import HostError
+
+GRAPHS = Path(__file__).parents[1] / "data" / "graphs"
 
 BASE, UPSAMPLE = "tiny-base (embedded)", "tiny-upsample (embedded)"
 INPAINT = "tiny-base-inpaint (embedded)"
@@ -8,7 +16,29 @@ PROMPT = "a red circle on a blue background"
 
 
 class Graph(dict):
-    """A graph in API format: `node` adds one and gives what others connect to."""
+    """A graph in API format: `node` adds one and gives what others connect to; `inputs` finds one."""
+
+    @classmethod
+    def example(cls, name, **changes):
+        """The graph of an example workflow with other inputs: GlideSampler={"seed": 1}.
+
+        A node is named by its class, or by its title ("Base_model") where the graph has several of that class.
+        """
+        graph = cls(json.loads((GRAPHS / f"{name}.json").read_text()))
+        for node, inputs in changes.items():
+            graph.inputs(node.replace("_", " ")).update(inputs)
+        return graph
+
+    def number(self, name):
+        """The number of the one node of this class or with this title."""
+        (number,) = (
+            number for number, node in self.items() if name in (node["class_type"], node.get("_meta", {}).get("title"))
+        )
+        return number
+
+    def inputs(self, name):
+        """The inputs of the one node of this class or with this title."""
+        return self[self.number(name)]["inputs"]
 
     def node(self, class_type, outputs=1, **inputs):
         """The node's output, or a list of them."""
@@ -41,6 +71,18 @@ class Graph(dict):
 
     def save(self, latent):
         self.node("SaveLatent", samples=latent, filename_prefix="test")
+
+
+def pictures(host, graph):
+    """Runs a graph; the pictures of its one SaveImage, int [H, W, C] in 0..255."""
+    return [host.image(entry).astype(int) for entry in host.run(graph)[graph.number("SaveImage")]["images"]]
+
+
+def failure(host, graph):
+    """Runs a graph that must fail; everything that its user is told."""
+    with pytest.raises(HostError) as caught:
+        host.run(graph)
+    return f"{caught.value} {caught.value.node_errors} {caught.value.detail}"
 
 
 def latents(host, graph):

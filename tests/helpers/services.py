@@ -36,21 +36,21 @@ class Bench:
 
     def __init__(self, dtype=None):
         import torch
-        from glide_pack.nodes.host import files
+        from glide_pack.nodes.host.loader import load_checkpoint
 
-        self.torch, self.files = torch, files
-        self.model, self.clip, self.vae = files.load("tiny-base (embedded)", dtype)
+        self.torch, self.load = torch, load_checkpoint
+        self.model, self.clip, self.vae = load_checkpoint("tiny-base (embedded)", dtype)
 
     def sample(self, model=None, clip=None):
         """The last three of four steps of euler through the host -> [1, 3, 64, 64]; the first amplifies rounding."""
         from glide_pack.glide_core.pipeline import Sampling
-        from glide_pack.nodes.host import sampling
+        from glide_pack.nodes.host.sampling import sample_latent
 
         clip = clip or self.clip
         positive = clip.encode_from_tokens_scheduled(clip.tokenize("a red circle"))
         latent = {"samples": self.torch.zeros(1, 3, 64, 64)}
         options = Sampling("4", "euler", 3.0)
-        return sampling.run(model or self.model, positive, None, latent, options, seed=1, denoise=0.7)["samples"]
+        return sample_latent(model or self.model, positive, None, latent, options, seed=1, denoise=0.7)["samples"]
 
 
 def far(one, other):
@@ -133,7 +133,7 @@ def merge(folder):
     merged = one.sample(model, clip)
     path = Path(folder) / "merged.safetensors"
     comfy.sd.save_checkpoint(str(path), model, clip, one.vae, metadata={})
-    from glide_pack.glide_core import checkpoints
+    from glide_pack.glide_core.files import checkpoints
 
     saved, (known, _) = load_file(path), checkpoints.read_model(checkpoints.find("tiny-base"))
     return {
@@ -170,7 +170,7 @@ def memory(folder):
     answer["same"] = far(partly, bench.model.model.apply_model(x, sigma, c_crossattn=context, y=pooled))
     bench.model.detach()
     stranger = comfy.model_patcher.ModelPatcher(torch.nn.Linear(8, 8), device, torch.device("cpu"))
-    upsampler, _, _ = bench.files.load("tiny-upsample (embedded)", torch.float32)
+    upsampler, _, _ = bench.load("tiny-upsample (embedded)", torch.float32)
     mm.load_models_gpu([bench.model, upsampler, stranger])
     answer["three"] = len(mm.current_loaded_models)
     answer["three paint"] = far(bench.sample(), whole)
@@ -197,7 +197,7 @@ def schedules(folder):
     import comfy.samplers
 
     bench = Bench()
-    upsampler, _, _ = bench.files.load("tiny-upsample (embedded)", None)
+    upsampler, _, _ = bench.load("tiny-upsample (embedded)", None)
     return {
         kind: {
             name: comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), name, 20).tolist()

@@ -1,9 +1,8 @@
 """ComfyUI's own conditioning nodes on GLIDE: each does what it says, or tells what to do instead."""
 
 import pytest
-from test_text_to_image import failure
 
-from graphs import PROMPT, UPSAMPLE, Graph, latents
+from graphs import PROMPT, UPSAMPLE, Graph, failure, latents
 
 OTHER = "a yellow star on a green background"
 
@@ -153,7 +152,7 @@ def test_what_cannot_be_encoded_again_for_the_upsampler(host):
     graph = Prompts()
     changed = graph.node("ConditioningConcat", conditioning_to=graph.one, conditioning_from=graph.other)
     model, clip, _ = graph.load(UPSAMPLE)
-    options = {"seed": 1, "steps": "1", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "upsample_temp": 1.0}
+    options = {"seed": 1, "steps": "1", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "temperature": 1.0}
     links = {"model": model, "clip": clip, "positive": changed, "latent": graph.canvas}
     graph.save(graph.node("GlideUpsampler", 2, **links, **options)[0])
     assert "connect the one from before that node" in failure(host, graph)

@@ -1,8 +1,6 @@
 """GLIDE's steps, samplers, noise and thresholding through SamplerCustomAdvanced."""
 
-from test_text_to_image import failure
-
-from graphs import UPSAMPLE, Graph, latents
+from graphs import UPSAMPLE, Graph, failure, latents
 
 SAMPLERS = {"ddpm": {}, "ddim": {"eta": 0.5}, "plms": {}, "dpmpp_2m": {}}
 
@@ -27,7 +25,7 @@ def glide_sampler(graph, model, positive, latent, **changes):
         "sampler": "ddpm",
         "guidance_scale": 3.0,
         "eta": 0.0,
-        "dynamic_threshold": 0.0,
+        "threshold": 0.0,
         "denoise": 1.0,
     }
     links = {"model": model, "positive": positive, "latent": latent}
@@ -78,12 +76,10 @@ def test_threshold(host):
     model, clip, _ = graph.load()
     positive, latent = graph.text(clip), graph.empty()
     for mode in ("clip", "dynamic", "off"):
-        thresholded = graph.node("GlideThreshold", model=model, mode=mode, percentile=0.9)
+        thresholded = graph.node("GlideThreshold", model=model, mode=mode, threshold=0.9)
         graph.save(glide_sampler(graph, thresholded, positive, latent, guidance_scale=12.0, sampler="ddim"))
     graph.save(glide_sampler(graph, model, positive, latent, guidance_scale=12.0, sampler="ddim"))
-    graph.save(
-        glide_sampler(graph, model, positive, latent, guidance_scale=12.0, sampler="ddim", dynamic_threshold=0.9)
-    )
+    graph.save(glide_sampler(graph, model, positive, latent, guidance_scale=12.0, sampler="ddim", threshold=0.9))
     clipped, dynamic, off, plain, own_dynamic = latents(host, graph)
     assert (clipped - plain).abs().max() < 1e-4
     assert (dynamic - own_dynamic).abs().max() < 1e-4
@@ -96,4 +92,4 @@ def test_bad_steps_and_models_are_refused(host):
     graph = Graph()
     model, clip, _ = graph.load(UPSAMPLE)
     graph.save(custom(graph, model, graph.text(clip), graph.text(clip, ""), graph.empty(), steps="fast"))
-    assert "steps: respacing 'fast'" in failure(host, graph)
+    assert "steps - respacing 'fast'" in failure(host, graph)

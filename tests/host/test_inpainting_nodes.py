@@ -1,6 +1,5 @@
 """Inpainting in real ComfyUI: stock nodes and our own keep the known pixels."""
 
-import copy
 import subprocess
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 
 import inpaint_models
 from glide_core.pipeline import Sampling, Stage, inpaint, to_uint8
-from graphs import Graph
+from graphs import Graph, failure, pictures
 from hosts import HostError, python_of
 
 HOLE = np.s_[16:48, 20:52]
@@ -38,44 +37,23 @@ def with_hole(picture, hole):
 
 
 def stock_graph(checkpoint, image):
-    return {
-        "1": {"class_type": "GlideLoader", "inputs": {"checkpoint": checkpoint, "dtype": "fp32"}},
-        "2": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": "a red circle"}},
-        "3": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["1", 1], "text": ""}},
-        "4": {"class_type": "LoadImage", "inputs": {"image": image}},
-        "5": {
-            "class_type": "InpaintModelConditioning",
-            "inputs": {
-                "positive": ["2", 0],
-                "negative": ["3", 0],
-                "vae": ["1", 2],
-                "pixels": ["4", 0],
-                "mask": ["4", 1],
-                "noise_mask": True,
-            },
-        },
-        "6": {
-            "class_type": "KSampler",
-            "inputs": {
-                "model": ["1", 0],
-                "positive": ["5", 0],
-                "negative": ["5", 1],
-                "latent_image": ["5", 2],
-                "seed": 3,
-                "steps": 4,
-                "cfg": 3.0,
-                "sampler_name": "dpmpp_2m",
-                "scheduler": "sgm_uniform",
-                "denoise": 1.0,
-            },
-        },
-        "7": {"class_type": "VAEDecode", "inputs": {"samples": ["6", 0], "vae": ["1", 2]}},
-        "8": {"class_type": "SaveImage", "inputs": {"images": ["7", 0], "filename_prefix": "inpaint"}},
-    }
-
-
-def pictures(host, nodes, node="8"):
-    return [host.image(entry).astype(int) for entry in host.run(nodes)[node]["images"]]
+    graph = Graph()
+    model, clip, vae = graph.load(checkpoint)
+    pixels, mask = graph.node("LoadImage", 2, image=image)
+    positive, negative, latent = graph.node(
+        "InpaintModelConditioning",
+        3,
+        positive=graph.text(clip, PROMPT),
+        negative=graph.text(clip, ""),
+        vae=vae,
+        pixels=pixels,
+        mask=mask,
+        noise_mask=True,
+    )
+    latent = graph.ksampler(model, positive, negative, latent, seed=3, sampler_name="dpmpp_2m")
+    decoded = graph.node("VAEDecode", samples=latent, vae=vae)
+    graph.node("SaveImage", images=decoded, filename_prefix="inpaint")
+    return graph
 
 
 def test_stock_nodes_inpaint(host, models):
@@ -87,20 +65,19 @@ def test_stock_nodes_inpaint(host, models):
     assert np.abs(picture - photo)[known].max() <= 1
     assert np.abs(picture - photo)[HOLE].mean() > 10
     # The model reads the surroundings: with other ones the hole is filled otherwise, though the noise is the same.
-    other = copy.deepcopy(nodes)
-    other["4"]["inputs"]["image"] = host.upload_image(with_hole(255 - photo, HOLE), "inverse.png")
-    assert np.abs(pictures(host, other)[0] - picture)[HOLE].mean() > 1
+    nodes.inputs("LoadImage")["image"] = host.upload_image(with_hole(255 - photo, HOLE), "inverse.png")
+    assert np.abs(pictures(host, nodes)[0] - picture)[HOLE].mean() > 1
 
 
 def photo_graph(models, image, **changes):
     """The whole edit of a photo with GLIDE's own nodes; changes: GlideCrop={"size": 64}, ..."""
     defaults = {
         "GlideCrop": {
-            "context_factor": 2.0,
+            "crop_factor": 2.0,
             "size": 256,
             "squares": "whole mask",
             "grow": 0,
-            "resampling": "area",
+            "interpolation": "area",
             "square_side": 0,
         },
         "GlideInpaint": {
@@ -109,8 +86,7 @@ def photo_graph(models, image, **changes):
             "sampler": "euler",
             "guidance_scale": 2.0,
             "eta": 0.0,
-            "context": "visible",
-            "visible_from": 0.4,
+            "hide_until": 0.0,
             "denoise": 1.0,
         },
         "GlideUpsampler": {
@@ -119,7 +95,7 @@ def photo_graph(models, image, **changes):
             "sampler": "ddim",
             "guidance_scale": 1.0,
             "eta": 0.0,
-            "upsample_temp": 1.0,
+            "temperature": 1.0,
         },
         "GlideStitch": {"blend": "hard", "feather": 8, "match_colours": False},
     }
@@ -140,11 +116,6 @@ def photo_graph(models, image, **changes):
     whole, _ = ours("GlideStitch", 2, crop=large, regions=regions)
     graph.node("SaveImage", images=whole, filename_prefix="edit")
     return graph
-
-
-def number_of(graph, name):
-    """The number of the first node of a class."""
-    return next(number for number, node in graph.items() if node["class_type"] == name)
 
 
 def saved(host, graph):
@@ -177,11 +148,11 @@ def test_a_photo_painted_on_in_the_mask_editor(host, models):
     assert np.abs(picture - photo)[hole].mean() > 5
 
 
-@pytest.mark.parametrize("context", ["hidden first", "hidden"])
-def test_context_reaches_the_model(host, models, context):
+@pytest.mark.parametrize("hide_until", [0.4, 1.0])
+def test_hidden_surroundings_change_what_is_painted(host, models, hide_until):
     image = host.upload_image(with_hole(painting(), HOLE), "small-hole.png")
     visible = edited(host, photo_graph(models, image))
-    other = edited(host, photo_graph(models, image, GlideInpaint={"context": context}))
+    other = edited(host, photo_graph(models, image, GlideInpaint={"hide_until": hide_until}))
     assert np.abs(visible - other)[HOLE].mean() > 0.5
 
 
@@ -207,8 +178,7 @@ def test_the_hole_is_what_glide_core_paints(host, models, tmp_path):
         sampler="ddpm",
         guidance_scale=2.0,
         eta=0.0,
-        context="hidden first",
-        visible_from=0.4,
+        hide_until=0.4,
         denoise=0.9,
         repaint_passes=2,
     )
@@ -244,9 +214,10 @@ def test_outpainting_with_the_stock_pad_node_square_by_square(host, models):
     photo = painting()
     image = host.upload_image(Image.fromarray(photo), "photo.png")
     graph = photo_graph(models, image, GlideCrop={"squares": "next square"})
-    padded = graph.node("ImagePadForOutpaint", 2, image=["1", 0], left=0, top=0, right=64, bottom=0, feathering=0)
-    graph[number_of(graph, "GlideCrop")]["inputs"] |= {"image": padded[0], "mask": padded[1]}
-    rest = graph.node("MaskToImage", mask=[number_of(graph, "GlideStitch"), 1])
+    margins = {"left": 0, "top": 0, "right": 64, "bottom": 0, "feathering": 0}
+    padded = graph.node("ImagePadForOutpaint", 2, image=[graph.number("LoadImage"), 0], **margins)
+    graph.inputs("GlideCrop").update(image=padded[0], mask=padded[1])
+    rest = graph.node("MaskToImage", mask=[graph.number("GlideStitch"), 1])
     graph.node("SaveImage", images=rest, filename_prefix="rest")
     images, _ = saved(host, graph)
     (whole,), (left,) = images["edit"], images["rest"]
@@ -257,32 +228,26 @@ def test_outpainting_with_the_stock_pad_node_square_by_square(host, models):
 def test_our_pad_node(host, models):
     photo = painting()
     graph = photo_graph(models, host.upload_image(Image.fromarray(photo), "photo.png"))
-    padded = graph.node("GlideOutpaintPad", 2, image=["1", 0], left=16, top=0, right=0, bottom=8)
-    graph[number_of(graph, "GlideCrop")]["inputs"] |= {"image": padded[0], "mask": padded[1]}
+    padded = graph.node("GlideOutpaintPad", 2, image=[graph.number("LoadImage"), 0], left=16, top=0, right=0, bottom=8)
+    graph.inputs("GlideCrop").update(image=padded[0], mask=padded[1])
     whole = edited(host, graph)
     assert whole.shape == (72, 80, 3) and np.array_equal(whole[:64, 16:], photo)
 
 
-def failure(host, graph):
-    with pytest.raises(HostError) as caught:
-        host.run(graph)
-    return f"{caught.value} {caught.value.node_errors} {caught.value.detail}"
-
-
 def test_batches_that_do_not_fit(host, models):
     graph = photo_graph(models, host.upload_image(with_hole(painting(), HOLE), "one.png"))
-    three = graph.node("RepeatImageBatch", image=["1", 0], amount=3)
-    two = graph.node("RepeatImageBatch", image=["1", 0], amount=2)
+    three = graph.node("RepeatImageBatch", image=[graph.number("LoadImage"), 0], amount=3)
+    two = graph.node("RepeatImageBatch", image=[graph.number("LoadImage"), 0], amount=2)
     masks = graph.node("ImageToMask", image=two, channel="red")
-    graph[number_of(graph, "GlideCrop")]["inputs"] |= {"image": three, "mask": masks}
+    graph.inputs("GlideCrop").update(image=three, mask=masks)
     assert "GlideCrop: mask is a batch of 2 for 3 images" in failure(host, graph)
 
 
 def test_a_batch_shares_a_mask(host, models):
     photo = painting()
     graph = photo_graph(models, host.upload_image(with_hole(photo, HOLE), "one.png"))
-    batch = graph.node("RepeatImageBatch", image=["1", 0], amount=2)
-    graph[number_of(graph, "GlideCrop")]["inputs"]["image"] = batch
+    batch = graph.node("RepeatImageBatch", image=[graph.number("LoadImage"), 0], amount=2)
+    graph.inputs("GlideCrop")["image"] = batch
     both = saved(host, graph)[0]["edit"]
     assert len(both) == 2 and np.abs(both[0] - both[1])[HOLE].mean() > 1
 
@@ -293,13 +258,13 @@ def test_plain_models_and_half_connected_inputs_are_named(host, models):
         host, photo_graph(models | {"base": "tiny-base (embedded)"}, image)
     )
     graph = photo_graph(models, image)
-    del graph[number_of(graph, "GlideUpsampler")]["inputs"]["mask"]
+    del graph.inputs("GlideUpsampler")["mask"]
     assert "original and mask belong together" in failure(host, graph)
 
 
 def test_a_blend_that_cannot_be_is_refused_before_anything_is_painted(host, models):
     graph = photo_graph(models, host.upload_image(with_hole(painting(), HOLE), "one.png"))
-    stitch = graph[number_of(graph, "GlideStitch")]["inputs"]
+    stitch = graph.inputs("GlideStitch")
 
     def refusal(blend):
         stitch["blend"] = blend

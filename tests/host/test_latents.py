@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from test_text_to_image import failure, graph, pictures
 
-from graphs import BASE, INPAINT, PROMPT, UPSAMPLE, Graph, latents
+from graphs import BASE, INPAINT, PROMPT, UPSAMPLE, Graph, failure, latents, pictures
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +67,11 @@ def test_the_other_empty_latent(host, size):
 
 def test_glide_sampler_takes_the_other_empty_latent(host):
     size = 512 if host.version.startswith("0.3.") else 64
-    nodes = graph(**{"5": {"steps": "1", "sampler": "euler"}})
-    del nodes["2"], nodes["6"]
-    nodes["4"] = {"class_type": "EmptyLatentImage", "inputs": {"width": size, "height": size, "batch_size": 1}}
-    nodes["7"]["inputs"]["images"] = ["5", 1]
-    assert pictures(host, nodes)[0].shape == (64, 64, 3)
+    g = Graph.example("text_to_image", GlideSampler={"steps": "1", "sampler": "euler"})
+    del g[g.number("Upsampler")], g[g.number("GlideUpsampler")]
+    g.inputs("GlideSampler")["latent"] = g.node("EmptyLatentImage", width=size, height=size, batch_size=1)
+    g.inputs("SaveImage")["images"] = [g.number("GlideSampler"), 1]
+    assert pictures(host, g)[0].shape == (64, 64, 3)
 
 
 def test_a_picture_of_another_family(host):
@@ -107,7 +106,7 @@ def test_inpainting_keeps_what_is_outside_of_the_mask(host, photo, checkpoint):
     g.save(g.ksampler(model, *conditioned))
     if checkpoint == BASE:
         prompt = g.node("GlideTextEncode", clip=clip, text=PROMPT)
-        options = {"steps": "4", "sampler": "euler", "guidance_scale": 3.0, "eta": 0.0, "dynamic_threshold": 0.0}
+        options = {"steps": "4", "sampler": "euler", "guidance_scale": 3.0, "eta": 0.0, "threshold": 0.0}
         inputs = {"model": model, "positive": prompt, "latent": latent, "seed": 1, "denoise": 1.0}
         g.save(g.node("GlideSampler", 2, **inputs, **options)[0])
     drawn = latents(host, g)
@@ -126,7 +125,7 @@ def test_stock_upsampling_reproduces_the_upsampler_node(host, photo):
     large = g.node("LoadImage", 2, image=name)[0]
     image = g.node("ImageScale", image=large, upscale_method="area", width=16, height=16, crop="disabled")
     text, nothing = g.text(clip), g.text(clip, "")
-    options = {"seed": 4, "steps": "3", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "upsample_temp": 0.997}
+    options = {"seed": 4, "steps": "3", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "temperature": 0.997}
     g.save(g.node("GlideUpsampler", 2, model=model, clip=clip, positive=text, image=image, **options)[0])
     positive, negative, latent = g.node(
         "GlideUpsampleConditioning", 3, clip=clip, positive=text, negative=nothing, image=image

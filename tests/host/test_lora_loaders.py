@@ -1,8 +1,5 @@
 """A LoRA trained by `glide train` in ComfyUI's stock LoRA loaders: the picture of the model with it merged in."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -11,8 +8,8 @@ from safetensors.torch import load_file
 from drawings import write_houses
 from glide_core import cli
 from glide_core.files import checkpoints
+from graphs import Graph, pictures
 
-GRAPH = json.loads((Path(__file__).parents[1] / "data" / "graphs" / "text_to_image_stock.json").read_text())
 LORA = {"lora_name": "lora.safetensors", "strength_model": 1.0}
 PREFIXES = {"diffusion_model.": True, "text_encoders.text.": False}  # of a MODEL's weights, of a CLIP's
 
@@ -68,20 +65,17 @@ def merged(lora, *, text):
     return weights, config
 
 
-def graph(checkpoint="tiny-base (embedded)", model=("1", 0), clip=("1", 1), **more):
-    nodes = json.loads(json.dumps({key: GRAPH[key] for key in "13456"}))
-    nodes["1"]["inputs"]["checkpoint"] = checkpoint
-    nodes["6"]["inputs"].update(model=list(model), steps=4)
-    for key in "34":
-        nodes[key]["inputs"]["clip"] = list(clip)
-    nodes["8"] = {"class_type": "VAEDecode", "inputs": {"samples": ["6", 0], "vae": ["1", 2]}}
-    nodes["9"] = {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "lora"}}
-    return nodes | more
-
-
-def picture(host, nodes):
-    (image,) = host.run(nodes)["9"]["images"]
-    return host.image(image).astype(int)
+def picture(host, checkpoint="tiny-base (embedded)", lora=None):
+    """What four steps of KSampler paint; lora: the class of the loader that adds the file to the model."""
+    graph = Graph()
+    model, clip, vae = graph.load(checkpoint)
+    if lora == "LoraLoader":
+        model, clip = graph.node(lora, 2, model=model, clip=clip, **LORA, strength_clip=1.0)
+    elif lora:
+        model = graph.node(lora, model=model, **LORA)
+    latent = graph.ksampler(model, graph.text(clip), graph.text(clip, ""), graph.empty(), seed=6)
+    graph.node("SaveImage", images=graph.node("VAEDecode", samples=latent, vae=vae), filename_prefix="lora")
+    return pictures(host, graph)[0]
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["LoraLoaderModelOnly", "LoraLoader"])
@@ -92,15 +86,11 @@ def test_the_loader_paints_what_the_merged_model_paints(host, trained, text):
     (loras / LORA["lora_name"]).write_bytes(trained.read_bytes())
     checkpoints.save(*merged(trained, text=text), models / f"merged-{text}.safetensors")
     (models / f"merged-{text}.tokenizer.json").write_bytes((checkpoints.TINY_FOLDER / "tokenizer.json").read_bytes())
-    inputs, logged = {"model": ["1", 0], **LORA}, len(host.log())
-    if text:
-        loader = {"class_type": "LoraLoader", "inputs": {**inputs, "clip": ["1", 1], "strength_clip": 1.0}}
-        loaded = picture(host, graph(model=("2", 0), clip=("2", 1), **{"2": loader}))
-    else:
-        loaded = picture(host, graph(model=("2", 0), **{"2": {"class_type": "LoraLoaderModelOnly", "inputs": inputs}}))
+    logged = len(host.log())
+    loaded = picture(host, lora="LoraLoader" if text else "LoraLoaderModelOnly")
     log = host.log()[logged:]
-    expected = picture(host, graph(f"merged-{text}.safetensors"))
-    plain = picture(host, graph())
+    expected = picture(host, f"merged-{text}.safetensors")
+    plain = picture(host)
     assert np.abs(loaded - expected).max() <= 2
     assert np.abs(loaded - plain).mean() > 5
     # Without a CLIP the loader tells that it leaves the text's additions; nothing else may be left.

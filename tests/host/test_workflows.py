@@ -5,14 +5,15 @@ import os
 from pathlib import Path
 
 import pytest
-from test_text_to_image import GRAPHS
+
+from graphs import Graph
 
 WORKFLOWS = sorted((Path(__file__).parents[2] / "example_workflows").glob("*.json"))
 
 
 def api_graph(name):
     """The API graph of the same name, with the example's default precision."""
-    nodes = json.loads((GRAPHS / f"{name}.json").read_text())
+    nodes = Graph.example(name)
     for node in nodes.values():
         if node["class_type"] == "GlideLoader":
             node["inputs"]["dtype"] = "auto"

@@ -5,11 +5,11 @@
 Look at each before you commit it. Needs a ComfyUI, see hosts.py, and the models that the graphs name.
 """
 
-import json
 import sys
 
 from PIL import Image
 
+from graphs import Graph
 from hosts import PROJECT, Host, find_checkouts
 
 EXAMPLES = PROJECT / "example_workflows"
@@ -18,10 +18,9 @@ RUN_SECONDS = 3600
 
 
 def make(host, name):
-    graph = json.loads((PROJECT / "tests" / "data" / "graphs" / f"{name}.json").read_text())
+    graph = Graph.example(name)
     outputs = host.run(graph, RUN_SECONDS)
-    (save,) = (number for number, node in graph.items() if node["class_type"] == "SaveImage")
-    picture = Image.fromarray(host.image(outputs[save]["images"][0]))
+    picture = Image.fromarray(host.image(outputs[graph.number("SaveImage")]["images"][0]))
     picture.thumbnail((LONGEST, LONGEST))
     picture.save(EXAMPLES / f"{name}.jpg", quality=90)
     print(EXAMPLES / f"{name}.jpg")

@@ -1,4 +1,4 @@
-"""The folder models/glide, and a checkpoint from it as MODEL, CLIP and VAE."""
+"""The folder models/glide, and how a checkpoint of it becomes MODEL, CLIP and VAE."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 
 from ...glide_core.files import checkpoints
 from ...glide_core.models.text2im import split_state_dict
-from . import conditioning, model, text
+from .conditioning import encoder_tag
+from .model import load_model
+from .text import load_clip
 
 FOLDER = "glide"
 EXTENSIONS = {".pt", ".pth", ".ckpt", ".safetensors"}
@@ -18,31 +20,32 @@ EMBEDDED = " (embedded)"
 
 
 def register_folder() -> None:
-    """Make models/glide known to the host, beside the folders of extra_model_paths.yaml."""
+    """Tell the host about models/glide; the folders of extra_model_paths.yaml are kept."""
     folder_paths.add_model_folder_path(FOLDER, str(Path(folder_paths.models_dir) / FOLDER), is_default=True)
-    # add_model_folder_path alone would list every file.
+    # add_model_folder_path registers a folder in which every file counts as a model.
     folder_paths.folder_names_and_paths[FOLDER] = (folder_paths.folder_names_and_paths[FOLDER][0], EXTENSIONS)
 
 
-def names() -> list[str]:
+def checkpoint_names() -> list[str]:
     """The loader's choices: the embedded models, then the files of models/glide."""
     embedded = [path.stem + EMBEDDED for path in sorted(checkpoints.TINY_FOLDER.glob("*.safetensors"))]
     return embedded + folder_paths.get_filename_list(FOLDER)
 
 
-def path_of(name: str) -> Path:
+def checkpoint_path(name: str) -> Path:
+    """The file of one of ``checkpoint_names``."""
     if name.endswith(EMBEDDED):
         return checkpoints.find(name.removesuffix(EMBEDDED))
     return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
 
 
-def load(name: str, dtype: torch.dtype | None):
-    """-> MODEL, CLIP, VAE. Raises CheckpointError."""
-    path = path_of(name)
+def load_checkpoint(name: str, dtype: torch.dtype | None):
+    """One of ``checkpoint_names`` -> MODEL, CLIP, VAE. Raises CheckpointError."""
+    path = checkpoint_path(name)
     state_dict, config = checkpoints.read_model(path)
     tokenizer = checkpoints.tokenizer_for(config, path)
     unet_weights, text_weights = split_state_dict(state_dict)
-    encoder = conditioning.tag(text_weights)
+    encoder = encoder_tag(text_weights)
     vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=torch.float32)
-    clip = text.load(text_weights, config, tokenizer, encoder, dtype)
-    return model.load(unet_weights, config, encoder, dtype), clip, vae
+    clip = load_clip(text_weights, config, tokenizer, encoder, dtype)
+    return load_model(unet_weights, config, encoder, dtype), clip, vae
