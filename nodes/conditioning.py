@@ -18,8 +18,8 @@ class GlideUpsampleConditioning(io.ComfyNode):
             display_name="GLIDE Upsample Conditioning",
             search_aliases=["upscale", "super resolution", "low res", "4x"],
             description="Prepares enlarging with a GLIDE upsampler in KSampler or SamplerCustomAdvanced. It encodes "
-            "the prompts again for the upsampler, adds the small picture to them, and makes a blank canvas that is 4 times "
-            "as wide and as high.",
+            "the prompts again for the upsampler, adds the small picture to them, and makes a blank canvas that is 4 "
+            "times as wide and as high.",
             inputs=[
                 io.Clip.Input("clip", tooltip="The CLIP of the GlideLoader that loaded the upsampler."),
                 io.Conditioning.Input(
