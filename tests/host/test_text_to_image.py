@@ -86,7 +86,7 @@ def test_progress_and_previews_come_from_the_host(host):
     graph = quick(GlideSampler={"steps": "4"})
     host.watch(graph, lambda kind, data: events.append((kind, data)))
     previews = [data for kind, data in events if kind == "preview"]
-    assert previews and all(preview.size == (64, 64) for preview in previews[:3])
+    assert len(previews) >= 4 and all(image.size[0] == image.size[1] >= 64 for image in previews)
     steps = [
         data["value"] for kind, data in events if kind == "progress" and data["node"] == graph.number("GlideSampler")
     ]
