@@ -79,8 +79,8 @@ class GlideNoise(io.ComfyNode):
             node_id="GlideNoise",
             display_name="GLIDE Noise",
             search_aliases=["temperature", "seed per image", "random noise"],
-            description="Makes the noise for SamplerCustomAdvanced. Picture k of a batch gets the seed seed + k, so "
-            "that you can make it again alone. temperature scales the noise.",
+            description="Makes the noise for SamplerCustomAdvanced. Each picture of a batch has a seed of its own, so "
+            "that it can be made again alone with LatentFromBatch. temperature scales the noise.",
             inputs=[seed_input(), temperature_input(1.0)],
             outputs=[io.Noise.Output(tooltip="Connect it to SamplerCustomAdvanced.")],
         )
