@@ -25,8 +25,8 @@ def seed_input() -> io.Input:
         min=0,
         max=0xFFFFFFFFFFFFFFFF,
         control_after_generate=True,
-        tooltip="Chooses the noise. The first picture of a batch is the one that this seed makes alone, and every other "
-        "picture has a seed of its own that follows from this seed and its place. LatentFromBatch makes one of them "
+        tooltip="Chooses the noise. The first picture of a batch is the one that this seed makes alone; every other "
+        "picture has a seed of its own, which follows from this seed and its place. LatentFromBatch makes one of them "
         "again alone.",
     )
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import comfy.sample
 import comfy.samplers
 import latent_preview
-import torch
 from torch import Tensor
 
 from ...glide_core.diffusion.noise import StepNoise, picture_seed, seeded_noise
