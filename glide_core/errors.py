@@ -20,5 +20,17 @@ class CheckpointError(GlideError):
     """A checkpoint is missing, unreadable, or not the GLIDE model that is needed."""
 
 
+class DatasetError(GlideError):
+    """The pictures or captions to train on are missing or unreadable, or lack what this training needs."""
+
+
+class TrainingError(GlideError):
+    """A training diverged."""
+
+
+class MissingPackageError(GlideError):
+    """An optional package is needed but not installed."""
+
+
 class DownloadError(GlideError):
     """A download failed, or what came is not what was asked for."""

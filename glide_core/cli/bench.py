@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> None:
     """Measure as the parsed options say, and print the tables.
 
     Raises:
-        ValueError: a model is missing, or of another kind.
+        GlideError: see ``quality.measure``.
     """
     request = QualityRequest(
         measures=tuple(args.measure),

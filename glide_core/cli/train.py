@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ..device import DTYPES
+from ..errors import CheckpointError, OptionError
 from ..files import checkpoints
 from ..models.config import PUBLISHED, TINY, ModelConfig
 from ..tiny import scene_data
@@ -222,7 +223,7 @@ def run(args: argparse.Namespace) -> None:
     """Train as the parsed options say. Exits with 130 where the training was stopped, after saving it.
 
     Raises:
-        ValueError, CheckpointError, OSError: see ``session.run``.
+        GlideError, OSError: see ``session.run``.
     """
     outcome = session.run(_request(args))
     if outcome.interrupted:
@@ -239,9 +240,9 @@ def _resuming_command(*, resumed: bool) -> str:
 
 def _request(args: argparse.Namespace) -> TrainingRequest:
     if (args.init is None) == (args.model is None):
-        raise ValueError("give either --init (base, tiny or a file) to fine-tune, or --model to train from scratch")
+        raise OptionError("give either --init (base, tiny or a file) to fine-tune, or --model to train from scratch")
     if args.layout and args.data != SCENES:
-        raise ValueError("--layout knows what drawn scenes hold: leave it out, or train a base model with DATA scenes")
+        raise OptionError("--layout knows what drawn scenes hold: leave it out, or train a base model with DATA scenes")
     inpaint = args.variant == "inpaint"
     return TrainingRequest(
         start=FromScratch(MODELS[args.model]) if args.model else FineTune(_source(args.init, args.stage, inpaint)),
@@ -271,7 +272,7 @@ def _source(init: str, stage: str, inpaint: bool) -> str:
         return name
     try:
         checkpoints.find(f"{name}-inpaint")
-    except checkpoints.CheckpointError:
+    except CheckpointError:
         return name
     return f"{name}-inpaint"
 
@@ -304,7 +305,7 @@ def _options(args: argparse.Namespace) -> Options:
 def _phases(resolutions: list[int | None], steps: list[int], batches: list[int]) -> tuple[Phase, ...]:
     count = max(len(resolutions), len(steps), len(batches))
     if any(len(values) not in (1, count) for values in (resolutions, steps, batches)):
-        raise ValueError("--resolution, --steps and --batch: give one value, or one for every phase")
+        raise OptionError("--resolution, --steps and --batch: give one value, or one for every phase")
     return tuple(
         Phase(resolutions[k % len(resolutions)], steps[k % len(steps)], batches[k % len(batches)]) for k in range(count)
     )

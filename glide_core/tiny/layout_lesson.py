@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import OptionError
 from ..models.text2im import Text2Im
 from ..models.unet import ResBlock
 from .scenes import COLOURS, SHAPES, SIDE, STYLES, Object, Scene
@@ -86,7 +87,7 @@ class LayoutLesson(nn.Module):
         model: a base model.
         weight: of the loss beside the diffusion loss.
     Raises:
-        ValueError: the model is an upsampler.
+        OptionError: the model is an upsampler.
     """
 
     sizes: ClassVar[list[int]] = CLASSES  # of the groups of classes that the heads tell
@@ -94,7 +95,7 @@ class LayoutLesson(nn.Module):
     def __init__(self, model: Text2Im, weight: float = 1.0) -> None:
         super().__init__()
         if model.config.low_res:
-            raise ValueError("--layout teaches base models only: leave it out for an upsampler")
+            raise OptionError("--layout teaches base models only: leave it out for an upsampler")
         self.weight = weight
         self.features: list[Tensor] = []
         self.heads = nn.ModuleList()

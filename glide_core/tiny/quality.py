@@ -88,7 +88,8 @@ def measure(request: QualityRequest) -> Iterator[str]:
     """Measure, and yield each table in Markdown as soon as it is known.
 
     Raises:
-        ValueError: a model is missing, or of another kind.
+        CheckpointError: a model is missing or broken.
+        GlideError: a model is of another kind, or the device does not exist.
     """
     bench, scenes = Bench(request), held_out_scenes(request.count)
     if "prompts" in request.measures:

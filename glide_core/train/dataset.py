@@ -26,7 +26,7 @@ class Dataset(Protocol):
         Returns:
             Pictures, uint8 [size, side, side, 3], and one caption for each.
         Raises:
-            ValueError: the data set has no readable sample.
+            DatasetError: the data set has no readable sample.
         """
 
     def seek(self, position: int) -> None:
@@ -52,5 +52,5 @@ class DataSource(Protocol):
             seed: decides the order of a stream.
             process, processes: this process reads every ``processes``-th sample of a stream, from number ``process``.
         Raises:
-            ValueError: the source does not exist or holds no samples.
+            DatasetError: the source does not exist or holds no samples.
         """

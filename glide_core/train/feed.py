@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import DatasetError
 from ..models.config import ModelConfig
 from ..models.tokenizer import Tokenizer
 from .auxiliary import AuxiliaryLoss
@@ -50,7 +51,7 @@ class Feed:
         masks: of an inpainting model, for a ``LabelledDataset``; the default knows nothing of the pictures.
         process, processes: the number of this process, and how many train together.
     Raises:
-        ValueError: there is an auxiliary loss or a drawer of masks, but the data set has no labels.
+        DatasetError: there is an auxiliary loss or a drawer of masks, but the data set has no labels.
     """
 
     def __init__(
@@ -66,9 +67,9 @@ class Feed:
         processes: int = 1,
     ) -> None:
         if auxiliary is not None and not isinstance(data, LabelledDataset):
-            raise ValueError("the auxiliary loss needs a data set that knows what its pictures show: train without it")
+            raise DatasetError("the auxiliary loss needs data that knows what its pictures show: train without it")
         if masks is not None and not isinstance(data, LabelledDataset):
-            raise ValueError("these masks need a data set that knows what its pictures show: train without them")
+            raise DatasetError("these masks need data that knows what its pictures show: train without them")
         self.data, self.tokenizer, self.config, self.options = data, tokenizer, config, options
         self.auxiliary, self.masks = auxiliary, masks
         self.numbers = range(process * options.accumulate, (process + 1) * options.accumulate)
@@ -78,7 +79,7 @@ class Feed:
         self.position = data.position
 
     def __call__(self, step: int) -> list[Piece]:
-        """The pieces of a step. Raises ValueError where the data set has no readable sample."""
+        """The pieces of a step. Raises DatasetError where the data set has no readable sample."""
         pieces, self.position = self._started(step).result()
         self.ahead.pop(step)
         if step + 1 < self.options.steps:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..errors import DatasetError
 from .decoding import EXTENSIONS, choose_line, square, warn
 
 THREADS = min(8, os.cpu_count() or 1)
@@ -20,7 +21,7 @@ class Folder:
     A picture that cannot be read is reported once, and another one is drawn in its place.
 
     Raises:
-        ValueError: the folder does not exist or holds no picture with a caption.
+        DatasetError: the folder does not exist or holds no picture with a caption.
     """
 
     position = 0
@@ -28,11 +29,11 @@ class Folder:
     def __init__(self, path: Path, side: int) -> None:
         self.side, self.path = side, path
         if not path.is_dir():
-            raise ValueError(f"{path} is not a folder: give a folder of pictures, or tar shards")
+            raise DatasetError(f"{path} is not a folder: give a folder of pictures, or tar shards")
         pictures = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
         self.pictures = [p for p in pictures if p.with_suffix(".txt").exists()]
         if not self.pictures:
-            raise ValueError(f"{path}: no picture in it has a caption (picture.png needs picture.txt beside it)")
+            raise DatasetError(f"{path}: no picture in it has a caption (picture.png needs picture.txt beside it)")
         without = [p.name for p in pictures if not p.with_suffix(".txt").exists()]
         if without:
             examples = ", ".join(without[:3])
@@ -44,14 +45,14 @@ class Folder:
         """Draw random pictures, uint8 [size, side, side, 3], and for each a random line of its caption file.
 
         Raises:
-            ValueError: none of the pictures can be read.
+            DatasetError: none of the pictures can be read.
         """
         samples: list[tuple[np.ndarray, str]] = []
         while len(samples) < size:
             chosen = [self.pictures[i] for i in rng.integers(len(self.pictures), size=size - len(samples))]
             samples += [sample for sample in self.pool.map(self._read, chosen) if sample]
             if len(self.unreadable) == len(self.pictures):
-                raise ValueError(f"{self.path}: none of the {len(self.pictures)} pictures can be read")
+                raise DatasetError(f"{self.path}: none of the {len(self.pictures)} pictures can be read")
         return np.stack([pixels for pixels, _ in samples]), [choose_line(text, rng) for _, text in samples]
 
     def seek(self, position: int) -> None:

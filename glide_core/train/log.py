@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import MissingPackageError
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -20,7 +22,7 @@ class Log:
         step: the first step to come; a resumed training keeps the rows of the steps before it.
         tensorboard: also write event files.
     Raises:
-        ValueError: TensorBoard is wanted but not installed.
+        MissingPackageError: TensorBoard is wanted but not installed.
     """
 
     def __init__(self, out: Path, step: int, tensorboard: bool) -> None:
@@ -59,5 +61,5 @@ def _events(folder: Path, step: int) -> SummaryWriter:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise ValueError("--tensorboard needs the package tensorboard: pip install tensorboard") from error
+        raise MissingPackageError("--tensorboard needs the package tensorboard: pip install tensorboard") from error
     return SummaryWriter(str(folder), purge_step=step)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from ..device import DTYPES
 from ..diffusion.schedule import NoiseSchedule
+from ..errors import CheckpointError, TrainingError
 from ..files import checkpoints
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
@@ -124,7 +125,9 @@ class Trainer:
         Returns:
             The loss of each step.
         Raises:
-            ValueError: the training diverged. OSError: the disk is full. Neither harms the last checkpoint.
+            TrainingError: the training diverged.
+            OSError: the disk is full.
+            None of these harms the last checkpoint.
         """
         options, losses, start = self.options, [], time.monotonic()
         main, saved, over = self.accelerator.is_main_process, start, False
@@ -214,7 +217,7 @@ class Trainer:
     def _report_bad_step(self, loss: float, norm: float) -> None:
         self.bad_steps += 1
         if self.bad_steps == MAX_BAD_STEPS:
-            raise ValueError(
+            raise TrainingError(
                 f"the loss or its gradient was not finite in {MAX_BAD_STEPS} steps in a row; the last checkpoint was "
                 "left as it is: go on from it with --resume and a lower --lr, or with --precision bf16 or fp32"
             )
@@ -268,7 +271,7 @@ class Trainer:
         """Continue from ``state.pt`` in ``out``.
 
         Raises:
-            ValueError: the file does not exist, or belongs to another training.
+            CheckpointError: the file does not exist, is damaged, or belongs to another training.
         """
         saved = state.read(self.state_path)
         self._require_same_training(saved)
@@ -289,7 +292,7 @@ class Trainer:
         theirs = {name: p.shape for name, p in saved["model"].items()}
         same_losses = (saved["auxiliary"] is None) == (self.auxiliary is None)
         if saved["config"] != self.model.config.to_json() or own != theirs or not same_losses:
-            raise ValueError(
+            raise CheckpointError(
                 f"{self.state_path} is the state of another model, of other trained parts (--lora, --freeze) or of "
                 "another auxiliary loss: give the options it was made with, or train into another folder"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..errors import OptionError
 from ..models.config import ModelConfig
 
 SCHEDULES = ("decay", "cosine", "constant")
@@ -99,12 +100,12 @@ class Options:
         """Make sure that the phases suit a model and a number of processes.
 
         Raises:
-            ValueError: a resolution or a batch does not; the message names the option of ``glide train``.
+            OptionError: a resolution or a batch does not; the message names the option of ``glide train``.
         """
         pieces = processes * self.accumulate
         for phase in self.phases:
             side, multiple = phase.side(config), config.size_multiple
             if side % multiple or side > config.image_size:
-                raise ValueError(f"--resolution {side}: not a multiple of {multiple} up to {config.image_size}")
+                raise OptionError(f"--resolution {side}: not a multiple of {multiple} up to {config.image_size}")
             if phase.batch % pieces:
-                raise ValueError(f"--batch {phase.batch}: not a multiple of {pieces} (processes times --accumulate)")
+                raise OptionError(f"--batch {phase.batch}: not a multiple of {pieces} (processes times --accumulate)")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ..device import pick_device, pick_dtype
+from ..errors import MissingPackageError, OptionError
 from . import initial
 from .request import TrainingRequest
 
@@ -31,20 +32,22 @@ def run(request: TrainingRequest) -> Outcome:
     """Train as a request says; under ``accelerate launch`` on all its processes together.
 
     Raises:
-        ValueError: a package is missing, parts of the request do not fit together, the data set has nothing to read, or
-            the training diverged.
-        CheckpointError: the checkpoint or the tokenizer is missing or broken.
+        OptionError: parts of the request do not fit together.
+        DatasetError: the data set has nothing to read, or lacks the labels that the request needs.
+        CheckpointError: the checkpoint, the tokenizer or the state to resume from is missing or broken.
+        TrainingError: the training diverged.
+        MissingPackageError: an optional package is not installed.
         OSError: the results cannot be written.
     """
     try:
         from accelerate import Accelerator
     except ImportError as error:
-        raise ValueError('training needs the package accelerate: pip install "glide-nodes[train]"') from error
+        raise MissingPackageError('training needs the package accelerate: pip install "glide-nodes[train]"') from error
     from .loop import Trainer
 
     out, options = request.out, request.options
     if not request.resume and (out / "state.pt").exists():
-        raise ValueError(f"--out {out} holds a training: go on with it by --resume, or choose another folder")
+        raise OptionError(f"--out {out} holds a training: go on with it by --resume, or choose another folder")
     device = pick_device(request.device)
     options = dataclasses.replace(options, precision=training_precision(options.precision, device))
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")

@@ -14,6 +14,7 @@ import webdataset
 from PIL import Image
 from webdataset.shardlists import expand_urls
 
+from ..errors import DatasetError
 from .decoding import EXTENSIONS, choose_line, square, warn
 
 SHUFFLE_BUFFER = 1000
@@ -30,7 +31,7 @@ class Shards:
         seed: decides the order.
         process, processes: this process takes every ``processes``-th sample, from number ``process`` on.
     Raises:
-        ValueError: one of the files does not exist.
+        DatasetError: one of the files does not exist.
     """
 
     def __init__(self, source: str, side: int, *, seed: int = 0, process: int = 0, processes: int = 1) -> None:
@@ -50,7 +51,7 @@ class Shards:
         """Take the next readable pictures, uint8 [size, side, side, 3], and for each a random line of its caption.
 
         Raises:
-            ValueError: many samples in a row cannot be used, or there is none at all.
+            DatasetError: many samples in a row cannot be used, or there is none at all.
         """
         samples: list[tuple[np.ndarray, str]] = []
         bad = 0
@@ -64,7 +65,7 @@ class Shards:
                 warn(f"{raw['__url__']}: {raw['__key__']} is left out: {error}")
                 bad += 1
             if bad == MAX_BAD_IN_A_ROW:
-                raise ValueError(f"{self.source}: {bad} samples in a row were no picture with a caption")
+                raise DatasetError(f"{self.source}: {bad} samples in a row were no picture with a caption")
         return np.stack([pixels for pixels, _ in samples]), [choose_line(text, rng) for _, text in samples]
 
     def _decoded(self, raw: dict[str, Any]) -> tuple[np.ndarray, str]:
@@ -90,7 +91,7 @@ class Shards:
                 empty = False
                 yield sample
             if empty:
-                raise ValueError(f"{self.source}: there are no samples for process {self.process} in it")
+                raise DatasetError(f"{self.source}: there are no samples for process {self.process} in it")
 
     def _own_part(self, samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         return islice(samples, self.process, None, self.processes)
@@ -108,5 +109,5 @@ def _urls(source: str) -> list[str]:
     urls: list[str] = expand_urls(source)
     for url in urls:
         if ":" not in url and not Path(url).is_file():
-            raise ValueError(f"{url} does not exist")
+            raise DatasetError(f"{url} does not exist")
     return urls

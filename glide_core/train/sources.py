@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import MissingPackageError
 from .dataset import Dataset
 from .folder import Folder
 
@@ -24,13 +25,16 @@ class FileSource:
         """Open the data set; see ``DataSource.open``.
 
         Raises:
-            ValueError: the location does not exist or holds no samples, or webdataset is not installed.
+            DatasetError: the location does not exist or holds no samples.
+            MissingPackageError: webdataset is not installed.
         """
         path = Path(self.location)
         if any(path.glob("*.tar")) if path.is_dir() else ".tar" in self.location:
             try:
                 from .shards import Shards
             except ImportError as error:
-                raise ValueError('tar shards need the package webdataset: pip install "glide-nodes[train]"') from error
+                raise MissingPackageError(
+                    'tar shards need the package webdataset: pip install "glide-nodes[train]"'
+                ) from error
             return Shards(self.location, side, seed=seed, process=process, processes=processes)
         return Folder(path, side)

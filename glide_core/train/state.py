@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ..errors import CheckpointError
+
 
 def write(path: Path, state: dict[str, Any]) -> None:
     """Write a training's state under a temporary name and rename it, so that a failure leaves what was there.
@@ -28,8 +30,18 @@ def write(path: Path, state: dict[str, Any]) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read what ``write`` wrote. Raises ValueError where the file does not exist."""
+    """Read what ``write`` wrote.
+
+    Raises:
+        CheckpointError: the file does not exist or is damaged.
+    """
     if not path.is_file():
-        raise ValueError(f"{path} does not exist: start without --resume")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        raise CheckpointError(f"{path} does not exist: start without --resume")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise anything
+        raise CheckpointError(
+            f"{path} is damaged, so that the training cannot go on from it: start another one from the model beside it "
+            f"with --init ({error})"
+        ) from error
     return state

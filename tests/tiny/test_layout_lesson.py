@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from glide_core.errors import OptionError
 from glide_core.files.checkpoints import TINY_FOLDER
 from glide_core.models.config import TINY_BASE, TINY_UPSAMPLE
 from glide_core.models.text2im import Text2Im
@@ -114,7 +115,7 @@ def test_the_weight_scales_the_loss():
 
 
 def test_an_upsampler_is_refused():
-    with pytest.raises(ValueError, match="--layout teaches base models only"):
+    with pytest.raises(OptionError, match="--layout teaches base models only"):
         LayoutLesson(Text2Im(TINY_UPSAMPLE))
 
 

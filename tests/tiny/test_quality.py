@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from glide_core import cli
+from glide_core.errors import CheckpointError
 from glide_core.images import MARGIN
 from glide_core.tiny import quality
 from glide_core.tiny.scenes import held_out_scenes, render
@@ -62,5 +63,5 @@ def bicubic_decibels(count):
 def test_only_what_is_asked_for_is_measured():
     asked = quality.QualityRequest(measures=("upsampling",), count=1)
     assert len(list(quality.measure(dataclasses.replace(asked, base="missing.safetensors")))) == 1
-    with pytest.raises(ValueError, match="missing.safetensors: no such file"):
+    with pytest.raises(CheckpointError, match="missing.safetensors: no such file"):
         next(quality.measure(dataclasses.replace(asked, upsampler="missing.safetensors")))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glide_core.errors import DatasetError
 from glide_core.train.folder import Folder
 from glide_core.train.sources import FileSource
 
@@ -36,7 +37,7 @@ def test_pictures_in_subfolders_are_found(folder):
 
 def test_a_folder_without_captioned_pictures_or_that_does_not_exist(folder):
     (folder / "a.txt").unlink()
-    with pytest.raises(ValueError, match="no picture in it has a caption"):
+    with pytest.raises(DatasetError, match="no picture in it has a caption"):
         Folder(folder, 16)
-    with pytest.raises(ValueError, match="nowhere is not a folder"):
+    with pytest.raises(DatasetError, match="nowhere is not a folder"):
         Folder(folder / "nowhere", 16)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from glide_core.diffusion.schedule import NoiseSchedule
+from glide_core.errors import CheckpointError, DatasetError
 from glide_core.files import checkpoints
 from glide_core.models.text2im import Text2Im
 from glide_core.models.tokenizer import Tokenizer
@@ -113,8 +114,16 @@ def test_the_average_starts_with_a_small_decay(scenes, tmp_path):
 
 def test_the_state_of_another_model_is_refused(scenes, tmp_path):
     trainer(scenes, tmp_path, options=for_steps(1)).run()
-    with pytest.raises(ValueError, match="another model"):
+    with pytest.raises(CheckpointError, match="another model"):
         trainer(scenes, tmp_path, UPSAMPLE).resume()
+
+
+def test_a_damaged_state_is_refused(scenes, tmp_path):
+    trainer(scenes, tmp_path, options=for_steps(1)).run()
+    state = tmp_path / "state.pt"
+    state.write_bytes(state.read_bytes()[:-200])
+    with pytest.raises(CheckpointError, match="state.pt is damaged"):
+        trainer(scenes, tmp_path).resume()
 
 
 def test_an_auxiliary_loss_is_learned_beside_the_diffusion_loss_and_resumed(scenes, tmp_path):
@@ -127,12 +136,12 @@ def test_an_auxiliary_loss_is_learned_beside_the_diffusion_loss_and_resumed(scen
     again = CountObjects()
     trainer(scenes, tmp_path / "both", options=for_steps(5), auxiliary=again).resume()
     assert torch.equal(again.answer, counting.answer)
-    with pytest.raises(ValueError, match="another auxiliary loss"):
+    with pytest.raises(CheckpointError, match="another auxiliary loss"):
         trainer(scenes, tmp_path / "both", options=for_steps(5)).resume()
 
 
 def test_an_auxiliary_loss_needs_labels(scenes, tmp_path):
-    with pytest.raises(ValueError, match="needs a data set that knows what its pictures show"):
+    with pytest.raises(DatasetError, match="needs data that knows what its pictures show"):
         trainer({16: Unlabelled(scenes[16])}, tmp_path, auxiliary=CountObjects())
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from glide_core.errors import OptionError
 from glide_core.train.options import Options, Phase
 from small_models import BASE, UPSAMPLE
 
@@ -40,9 +41,9 @@ def test_what_does_not_suit_a_model_is_named():
         Options(phases=(phase,), **changes).check(BASE, processes=2)
 
     check(Phase(None, 1, 8), accumulate=4)
-    with pytest.raises(ValueError, match="--resolution 15: not a multiple of 2 up to 16"):
+    with pytest.raises(OptionError, match="--resolution 15: not a multiple of 2 up to 16"):
         check(Phase(15, 1, 8))
-    with pytest.raises(ValueError, match="--resolution 32: not a multiple of 2 up to 16"):
+    with pytest.raises(OptionError, match="--resolution 32: not a multiple of 2 up to 16"):
         check(Phase(32, 1, 8))
-    with pytest.raises(ValueError, match=r"--batch 8: not a multiple of 6 \(processes times --accumulate\)"):
+    with pytest.raises(OptionError, match=r"--batch 8: not a multiple of 6 \(processes times --accumulate\)"):
         check(Phase(None, 1, 8), accumulate=3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from drawings import house
+from glide_core.errors import DatasetError
 from glide_core.train.sources import FileSource
 
 pytest.importorskip("webdataset")
@@ -89,7 +90,7 @@ def test_bad_samples_and_shards_are_reported_and_skipped(shards, capsys):
 
 def test_shards_without_samples_or_that_are_not_there(tmp_path):
     write(tmp_path / "empty.tar", {})
-    with pytest.raises(ValueError, match="no samples"):
+    with pytest.raises(DatasetError, match="no samples"):
         captions(opened(tmp_path / "empty.tar"), 1)
-    with pytest.raises(ValueError, match="missing.tar does not exist"):
+    with pytest.raises(DatasetError, match="missing.tar does not exist"):
         opened(tmp_path / "missing.tar")
