@@ -9,7 +9,7 @@ from ..device import DTYPES
 from ..diffusion.samplers import SAMPLERS
 from ..pipeline import Sampling
 from ..tiny import quality
-from ..tiny.quality import MEASURES, QualityRequest
+from ..tiny.quality import MEASURES, THINGS, QualityRequest
 from . import common
 
 
@@ -23,7 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _quality_options(parser: argparse.ArgumentParser) -> None:
     default = QualityRequest()
     add = parser.add_argument
-    add("--measure", nargs="+", choices=MEASURES, default=list(MEASURES), help="what to measure (default: all three)")
+    add(
+        "--measure",
+        nargs="+",
+        choices=[*MEASURES, THINGS],
+        default=list(MEASURES),
+        help="what to measure (default: prompts, upsampling and inpainting)",
+    )
     add(
         "--count",
         type=common.count,
@@ -69,6 +75,12 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
         ("--upsampler-inpaint", default.upsampler_inpaint),
     ):
         add(option, default=name, metavar="NAME|FILE", help="a model to measure (default: %(default)s)")
+    add(
+        "--judge",
+        type=Path,
+        metavar="FILE",
+        help="the judge of --measure things, by `python -m glide_core.tiny.recipes things-judge FOLDER`",
+    )
     add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first guidance scale as a sheet")
     add("--dtype", choices=("auto", *DTYPES), default=default.dtype, help="default: %(default)s, which is exact")
     add("--device", choices=("auto", "cpu", "cuda"), default=default.device, help="default: the GPU if there is one")
@@ -91,6 +103,7 @@ def run(args: argparse.Namespace) -> None:
         upsampler=args.upsampler,
         base_inpaint=args.base_inpaint,
         upsampler_inpaint=args.upsampler_inpaint,
+        judge=args.judge,
         sheet=args.sheet,
         dtype=args.dtype,
         device=args.device,

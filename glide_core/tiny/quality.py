@@ -17,15 +17,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
+from ..errors import OptionError
 from ..images import write_sheet
 from ..models.config import UPSCALE
 from ..pipeline import Sampling, Stage, generate, inpaint, to_uint8, upsample
+from . import thing_judge, thing_quality
 from .judge import judge, look
 from .scenes import SIDE, Scene, held_out_scenes, prompt, render
 
 BATCH = 20
 ASPECTS = ("background", "colour", "shape", "size", "relation", "style", "all")
 MEASURES = ("prompts", "upsampling", "inpainting")
+THINGS = "things"  # a measure of models that are not embedded yet
 # The rows and columns in which the second of two objects lies, by the first one's relation to it.
 FIRST_HALF, SECOND_HALF, WHOLE = slice(SIDE // 2), slice(SIDE // 2, SIDE), slice(SIDE)
 ERASED = {
@@ -41,12 +44,13 @@ class QualityRequest:
     """What to measure, and with which settings.
 
     Attributes:
-        measures: some of ``MEASURES``.
+        measures: some of ``MEASURES`` and ``THINGS``.
         count: held-out scenes for each of them.
         guidance_scales: of the base model; the table of prompts has a row for each, inpainting takes the first.
         steps, sampler: of the base models, see ``Sampling``.
         upsampling: how the upsamplers sample.
         base, upsampler, base_inpaint, upsampler_inpaint: the models, each a name or a file.
+        judge: the file of a judge of things, where they are measured.
         sheet: also write the pictures of the first guidance scale to this PNG.
         dtype, device: names that ``pick_dtype`` and ``pick_device`` know.
     """
@@ -61,6 +65,7 @@ class QualityRequest:
     upsampler: str = "tiny-upsample"
     base_inpaint: str = "tiny-base-inpaint"
     upsampler_inpaint: str = "tiny-upsample-inpaint"
+    judge: Path | None = None
     sheet: Path | None = None
     dtype: str = "fp32"
     device: str = "auto"
@@ -98,6 +103,25 @@ def measure(request: QualityRequest) -> Iterator[str]:
         yield upsampling_table(bench, scenes)
     if "inpainting" in request.measures:
         yield inpainting_table(bench)
+    if THINGS in request.measures:
+        yield from things_tables(bench)
+
+
+def things_tables(bench: Bench) -> Iterator[str]:
+    """Measure a base model of things, an inpainting one; see ``thing_quality``."""
+    request = bench.request
+    if request.judge is None:
+        raise OptionError("--judge: name the file of a judge of things, which measuring things needs")
+    judge, stage = thing_judge.load(request.judge), bench.load(request.base)
+    plain, sampling = thing_quality.plain(stage), bench.sampling(request.guidance_scales[0])
+    rows, pictures, texts = thing_quality.prompts_rows(plain, judge, sampling, request.count)
+    if request.sheet:
+        write_sheet(request.sheet, [Image.fromarray(picture) for picture in pictures], texts, columns=8)
+    yield _table(*_headed(rows))
+    yield _table(*_headed(thing_quality.grain_rows(plain, sampling, min(request.count, 40))))
+    if stage.model.config.inpaint:
+        yield _table(*_headed(thing_quality.inpainting_rows(stage, judge, sampling, request.count // 4)))
+    yield _table(*_headed(thing_quality.bias_rows(plain, judge, sampling, request.count // 4)))
 
 
 def prompts_table(bench: Bench, scenes: Sequence[Scene]) -> str:
@@ -208,6 +232,10 @@ def _seeds(start: int, part: Sequence[Scene]) -> range:
 
 def _to_tensor(pictures: np.ndarray) -> Tensor:
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _headed(rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    return rows[0], rows[1:]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

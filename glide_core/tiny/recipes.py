@@ -1,5 +1,8 @@
 """How to make the embedded tiny models: ``python -m glide_core.tiny.recipes NAME FOLDER`` makes one like the shipped.
 
+The command also makes the models of things and their judge (``thing_recipes``, ``thing_judge_recipe``), which are not
+shipped yet.
+
 The shipped models came from these stages; ``assets/tiny/README.md`` says how long that took. A recipe runs on a CPU and
 on a GPU. When it was stopped and is started again, it goes on where it was.
 """
@@ -17,12 +20,13 @@ from ..device import DTYPES
 from ..models.config import TINY
 from ..train.options import Options, Phase
 from ..train.request import FineTune, TrainingRequest
-from . import stages, text_lesson, thing_recipes, vocabulary
+from . import stages, text_lesson, thing_judge_recipe, thing_recipes, vocabulary
 from .layout_lesson import LayoutLesson
 from .scene_data import COUNT, SceneSource
 from .stages import Interrupted
 
 NAMES = [f"tiny-{kind}" for kind in TINY]
+JUDGE = "things-judge"
 LESSON_STEPS = 700  # of the text transformer's first lesson
 
 
@@ -149,7 +153,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Make one of the embedded tiny models.")
     add = parser.add_argument
-    add("name", choices=[*NAMES, *thing_recipes.MODELS], help="the model to make")
+    add("name", choices=[*NAMES, *thing_recipes.MODELS, JUDGE], help="the model to make")
     add("folder", type=Path, help="the folder for all that is made on the way, and for the result NAME.safetensors")
     add("--scale", type=float, default=1.0, help="scale of the numbers of steps (default: %(default)s)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
@@ -161,6 +165,9 @@ def main() -> None:
     )
     args = parser.parse_args()
     try:
+        if args.name == JUDGE:
+            print(thing_judge_recipe.make(args.folder, scale=args.scale, device=args.device))
+            return
         maker = thing_recipes.make if args.name in thing_recipes.MODELS else make
         print(maker(args.name, args.folder, scale=args.scale, device=args.device, precision=args.precision))
     except Interrupted as interruption:

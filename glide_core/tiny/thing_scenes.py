@@ -90,16 +90,16 @@ class Said:
     ground: str | None
 
 
-def sample_scene(rng: np.random.Generator) -> ThingScene:
-    """A scene that training may show."""
+def sample_scene(rng: np.random.Generator, *, allow_held_out: bool = False) -> ThingScene:
+    """A scene that training may show, or any."""
     if rng.random() < PAIR_SHARE:
-        return _pair(rng)
+        return _pair(rng, allow_held_out)
     category, thing = None, _choice(rng, THINGS)
     if rng.random() < CATEGORY_SHARE:
         category = _choice(rng, list(CATEGORIES))
         members = things.frequencies(category)
         thing = list(members)[rng.choice(len(members), p=list(members.values()))]
-    style, ground = _look(rng, (thing,))
+    style, ground = _look(rng, (thing,), allow_held_out)
     size = _choice(rng, list(SIZES))
     return single(rng, thing, style, ground, size, category)
 
@@ -124,24 +124,25 @@ def pair(rng, first: str, second: str, relation: str, style: str, ground: str) -
     return ThingScene(style, ground, tuple(items), *_ground(rng, ground), relation=relation)
 
 
-def _pair(rng) -> ThingScene:
+def _pair(rng, allow_held_out: bool) -> ThingScene:
     while True:
         first, second = rng.choice(THINGS, 2, replace=False)
-        if not things.held_out_pair(first, second):
+        if allow_held_out or not things.held_out_pair(first, second):
             break
-    style, ground = _look(rng, (first, second))
+    style, ground = _look(rng, (first, second), allow_held_out)
     return pair(rng, str(first), str(second), _choice(rng, RELATIONS), style, ground)
 
 
-def _look(rng, names: tuple[str, ...]) -> tuple[str, str]:
+def _look(rng, names: tuple[str, ...], allow_held_out: bool) -> tuple[str, str]:
     """Style and background that these things may be shown with."""
     while True:
         style = things.choose_style(rng)
-        if not any(things.held_out_style(name, style) for name in names):
+        if allow_held_out or not any(things.held_out_style(name, style) for name in names):
             break
     while True:
         ground = things.choose_ground(rng)
-        if things.visible(style, ground) and not any(things.held_out_ground(name, ground) for name in names):
+        shown = allow_held_out or not any(things.held_out_ground(name, ground) for name in names)
+        if shown and things.visible(style, ground):
             return style, ground
 
 
@@ -257,3 +258,23 @@ def prompt(scene: ThingScene) -> str:
     objects = f" {scene.relation} ".join(_object(item.thing, size) for item in scene.items)
     place = TEXTURES.get(scene.ground) or f"on {_bare(scene.ground)}"
     return f"{STYLE_NOUNS[scene.style]} of {objects} {place}"
+
+
+def held_out(scene: ThingScene) -> bool:
+    """Whether training never shows what this scene shows together."""
+    names = [item.thing for item in scene.items]
+    return (
+        any(things.held_out_style(name, scene.style) or things.held_out_ground(name, scene.ground) for name in names)
+        or len(names) == 2
+        and things.held_out_pair(*names)
+    )
+
+
+def held_out_scenes(count: int, seed: int = 10**9) -> list[ThingScene]:
+    """Scenes that training never shows, the same for every measurement; none is about a category."""
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < count:
+        scene = sample_scene(rng, allow_held_out=True)
+        if held_out(scene) and scene.category is None:
+            found.append(scene)
+    return found
