@@ -26,10 +26,10 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from glide_core.contact_sheet import write_sheet  # noqa: E402
 from glide_core.diffusion.inpainting import REPAINT_PASSES  # noqa: E402
 from glide_core.editing.photo import Editor  # noqa: E402
 from glide_core.editing.regions import Region, around, stitch  # noqa: E402
-from glide_core.images import write_sheet  # noqa: E402
 from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402
 from glide_core.tiny.judge import look  # noqa: E402
 from glide_core.tiny.scenes import COLOURS, SHAPES, SIDE, Object, Scene, held_out_scenes, prompt, render  # noqa: E402

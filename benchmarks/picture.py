@@ -24,8 +24,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.forward import DEVICE, random_weights, reference_like  # noqa: E402
 from benchmarks.reference import load_reference  # noqa: E402
 from glide_core.device import DTYPES, exact_fp32  # noqa: E402
+from glide_core.images import quantize  # noqa: E402
 from glide_core.models.config import PUBLISHED  # noqa: E402
-from glide_core.models.text2im import Text2Im, quantize  # noqa: E402
+from glide_core.models.text2im import Text2Im  # noqa: E402
 from glide_core.pipeline import Sampling, Stage, generate, upsample  # noqa: E402
 
 GUIDANCE, TEMPERATURE, KINDS = 3.0, 0.997, ("base", "upsample")

@@ -34,3 +34,7 @@ class MissingPackageError(GlideError):
 
 class DownloadError(GlideError):
     """A download failed, or what came is not what was asked for."""
+
+
+class GlideWarning(UserWarning):
+    """Something is not as the user may think it is, but the work goes on. The command line prints it as one line."""

@@ -1,115 +1,286 @@
-"""Pictures in files: read any, write PNGs that say how they were made, lay them out on a sheet."""
+"""Pictures: the ranges and layouts that they have in memory, and the files that they come from and go to.
+
+Three forms are in use. Models work on ``samples`` [B, 3, H, W] in -1..1. Photos and ComfyUI's images are [B, H, W, C] in
+0..1. Files hold uint8 [H, W, C].
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Sequence
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from .errors import ImageError
+from .errors import GlideWarning, ImageError
 
-MARGIN = 12
-CAPTION_SIZE, LINE_HEIGHT = 15, 19
-MIN_COLUMN = 120
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+QUALITY = 95  # of JPEG and WebP files
+KEPT = ("icc_profile", "dpi", "exif")  # what an edited photo keeps of its file
 
 
-def read(path: str | Path) -> Tensor:
-    """A picture file of any kind -> [1, 3, H, W] float32 in -1..1; transparency is dropped.
+def to_channels_first(image: Tensor) -> Tensor:
+    """Pictures [B, H, W, 3 or 4] in 0..1 -> samples [B, 3, H, W] in -1..1, without transparency."""
+    return image[..., :3].movedim(-1, 1) * 2 - 1
+
+
+def to_channels_last(samples: Tensor) -> Tensor:
+    """Samples [B, 3, H, W] in -1..1 -> pictures [B, H, W, 3] float32 in 0..1."""
+    return ((samples.float().movedim(1, -1) + 1) / 2).clamp(0, 1)
+
+
+def to_uint8(samples: Tensor) -> Tensor:
+    """Samples [B, 3, H, W] in -1..1 -> uint8 [B, H, W, 3] on the CPU."""
+    return ((samples + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()
+
+
+def from_uint8(pixels: np.ndarray) -> Tensor:
+    """uint8 [B, H, W, 3] -> samples [B, 3, H, W] float32 in -1..1."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def quantize(samples: Tensor) -> Tensor:
+    """Round samples in -1..1 to the 256 levels of 8 bits, as upsamplers saw their low_res in training."""
+    return ((samples + 1) * 127.5).round() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo from a file, turned upright.
+
+    Attributes:
+        pixels: [1, H, W, 3], or 4 where some of it is transparent, float32 in 0..1.
+        metadata: the colour profile, resolution and EXIF block of the file, for ``save_image``.
+        stored_size: width and height of the pixels as the file stores them, before they are turned.
+        orientation: the EXIF orientation 1..8 by which they were turned.
+    """
+
+    pixels: Tensor
+    metadata: dict[str, Any] = field(default_factory=dict)
+    stored_size: tuple[int, int] = (0, 0)
+    orientation: int = 1
+
+
+def read_image(path: str | Path) -> Tensor:
+    """Read a picture file of any kind -> samples [1, 3, H, W] float32 in -1..1. Transparency is dropped.
 
     Raises:
-        ValueError: it is missing or no picture.
+        ImageError: the file is missing, or is no picture that can be read without guessing.
     """
-    return torch.from_numpy(_pixels(path, "RGB")).permute(2, 0, 1)[None].float() / 127.5 - 1
+    with _opened(path) as file:
+        return from_uint8(np.array(converted(file, "RGB"))[None])
 
 
-def read_photo(path: str | Path) -> Tensor:
-    """A picture file of any kind -> [1, H, W, 3], or 4 with transparency, float32 in 0..1. Raises like ``read``."""
-    pixels = _pixels(path, "RGBA")
-    return torch.from_numpy(pixels if pixels[..., 3].min() < 255 else pixels[..., :3])[None].float() / 255
+def read_photo(path: str | Path) -> Photo:
+    """Read a photo with its transparency and metadata. Warns where something is lost. Raises like ``read_image``."""
+    with _opened(path) as file:
+        if file.tile and "16" in str(file.tile[0][3]) and file.mode in ("RGB", "RGBA"):
+            warnings.warn(f"{path} has 16 bits a channel, the result will have 8", GlideWarning, stacklevel=2)
+        metadata = {key: file.info[key] for key in KEPT if key in file.info and key != "exif"}
+        if file.mode not in ("RGB", "RGBA", "P"):  # a profile for grey or for inks does not fit the result
+            metadata.pop("icc_profile", None)
+        upright = _upright(file)
+        exif = _exif_bytes(upright)
+        if exif:
+            metadata["exif"] = exif
+        pixels = np.array(_in_mode(upright, "RGBA"))
+        if pixels[..., 3].min() == 255:
+            pixels = pixels[..., :3]
+        return Photo(torch.from_numpy(pixels)[None].float() / 255, metadata, file.size, _orientation(file))
 
 
-def read_mask(path: str | Path) -> Tensor:
-    """A picture file of any kind -> [1, H, W], 1 where it is white. Raises like ``read``."""
-    return torch.from_numpy(_pixels(path, "L"))[None].float() / 255
+def read_mask(path: str | Path, photo: Photo | None = None) -> Tensor:
+    """Read a mask file of any kind -> [1, H, W] float32 in 0..1, 1 = repaint.
+
+    White repaints. A layer of one colour with transparency, as painting programs save it, repaints where it is opaque;
+    otherwise what is transparent is not repainted.
+
+    Args:
+        photo: what the mask belongs to; a mask of the photo's unturned pixels is turned like it.
+    Raises:
+        ImageError: like ``read_image``.
+    """
+    with _opened(path) as file:
+        image = _upright(file)
+        if photo and photo.orientation != 1 and image.size == photo.stored_size and _orientation(file) == 1:
+            image.getexif()[ExifTags.Base.Orientation] = photo.orientation
+            image = ImageOps.exif_transpose(image)
+        pixels = np.array(_in_mode(image, "RGBA")).astype(np.float32) / 255
+    alpha = pixels[..., 3]
+    grey = np.array(pixels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32))
+    if alpha.min() == 1:
+        return torch.from_numpy(grey)[None]
+    visible = grey[alpha > 0.5]
+    one_colour = visible.size == 0 or float(np.ptp(visible)) < 0.1
+    return torch.from_numpy(alpha if one_colour else grey * alpha)[None]
 
 
-def _pixels(path: str | Path, mode: str) -> np.ndarray:
+def _opened(path: str | Path) -> Image.Image:
     try:
-        with Image.open(path) as file:
-            return np.array(converted(file, mode))
+        if Path(path).suffix.lower() in (".heic", ".heif"):
+            _register_heif(path)
+        file = Image.open(path)
+        file.load()
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is not a picture that Pillow can read") from error
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, ImageError):
+            raise
         raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if getattr(file, "n_frames", 1) > 1:
+        warnings.warn(f"{path} has {file.n_frames} frames, the first is read", GlideWarning, stacklevel=3)
+    return file
+
+
+def _register_heif(path: str | Path) -> None:
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise ImageError(f"{path} is a HEIF picture: pip install pillow-heif, or save it as JPEG or PNG") from error
+    register_heif_opener()
 
 
 def converted(file: Image.Image, mode: str) -> Image.Image:
-    """An opened picture of any kind in one of Pillow's modes, turned as its camera noted."""
-    image = ImageOps.exif_transpose(file)
-    if image.mode.startswith("I"):  # 16 bits of grey, which Pillow's convert would cut off at 255
-        image = Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
+    """An opened picture of any kind in the mode "RGB", "RGBA" or "L", turned as its camera noted.
+
+    Raises:
+        ImageError: its values are 32-bit integers, or floating point outside of 0..1: their range cannot be told.
+    """
+    return _in_mode(_upright(file), mode)
+
+
+def _upright(file: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(file)
+    except Exception as error:  # a damaged EXIF block can raise anything
+        name = getattr(file, "filename", "picture")
+        warnings.warn(f"the EXIF block of {name} is damaged and ignored ({error})", GlideWarning, stacklevel=3)
+        return file.copy()
+
+
+def _orientation(file: Image.Image) -> int:
+    try:
+        return int(file.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # as above
+        return 1
+
+
+def _exif_bytes(upright: Image.Image) -> bytes:
+    try:
+        exif = upright.getexif()
+        return exif.tobytes() if len(exif) else b""
+    except Exception:  # as above
+        return b""
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == "F":
+        image = _from_float(image)
+    elif image.mode == "I" and image.format not in ("PNG", "PPM", None):
+        raise ImageError(f"{_name(image)} holds 32-bit integers, whose range is unknown: save it with 8 or 16 bits")
+    elif image.mode.startswith("I"):  # 16 bits of grey, which Pillow's own conversion would cut off at 255
+        image = _from_16_bits(image)
     return image.convert(mode)
 
 
-def write(path: Path, pixels: Tensor, parameters: dict[str, object]) -> None:
-    """Write a PNG with ``parameters`` as JSON in the text chunk of that name; ``_save`` says how.
+def _from_float(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+        span = f"{np.nanmin(values):g} to {np.nanmax(values):g}"
+        raise ImageError(f"{_name(image)} holds floating point values from {span}: scale them to 0..1")
+    return Image.fromarray((values * 255).round().astype(np.uint8))
 
-    The prompt also goes into PNG's own keyword "Description". A chunk named "prompt" would not do: ComfyUI takes that
-    for a graph.
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    grey = Image.fromarray((values / 257).round().astype(np.uint8))
+    key = image.info.get("transparency")
+    if not isinstance(key, int):
+        return grey
+    return Image.merge("LA", (grey, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
+
+
+def _name(image: Image.Image) -> str:
+    return str(getattr(image, "filename", "") or "the picture")
+
+
+def save_image(
+    path: str | Path,
+    pixels: Tensor,
+    parameters: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> None:
+    """Write a PNG, JPEG or WebP file, all or nothing: a failure leaves what was there.
 
     Args:
-        pixels: [H, W, 3 or 4] uint8.
+        path: its suffix is one of ``FORMATS``.
+        pixels: samples [3, H, W] in -1..1, or uint8 [H, W, 3 or 4].
+        parameters: noted in the file as JSON: in a PNG's text chunk "parameters", else in EXIF's UserComment. The prompt
+            is noted as the description, too. (A chunk named "prompt" would not do: ComfyUI takes that for a graph.)
+        metadata: of the ``Photo`` that was edited.
+    Raises:
+        ImageError: the suffix is none of ``FORMATS``.
+        OSError: the file cannot be written.
     """
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise ImageError(f"{path}: give a name that ends in {', '.join(FORMATS)}")
+    if pixels.dtype != torch.uint8:
+        pixels = to_uint8(pixels[None])[0]
+    image = Image.fromarray(pixels.cpu().numpy())
+    options: dict[str, Any] = dict(metadata or {})
+    if FORMATS[path.suffix.lower()] == "PNG":
+        options["pnginfo"] = _png_text(parameters or {})
+    else:
+        options |= {"exif": _exif_note(options.get("exif"), parameters or {}), "quality": QUALITY}
+    write_whole(path, image, **options)
+
+
+def _png_text(parameters: dict[str, Any]) -> PngInfo:
     info = PngInfo()
-    info.add_text("Description", str(parameters["prompt"]))
-    info.add_text("parameters", json.dumps(parameters, ensure_ascii=False))
-    _save(Image.fromarray(pixels.numpy()), path, info)
+    if "prompt" in parameters:
+        info.add_text("Description", str(parameters["prompt"]))
+    if parameters:
+        info.add_text("parameters", json.dumps(parameters, ensure_ascii=False))
+    return info
 
 
-def write_sheet(path: Path, images: Sequence[Image.Image], captions: Sequence[str], columns: int = 4) -> None:
-    """Write a PNG of pictures of one size side by side, each with its caption under it."""
-    width, height = images[0].size
-    font = ImageFont.load_default(CAPTION_SIZE)
-    column = max(width, MIN_COLUMN)
-    texts = [_wrap(caption, font, column) for caption in captions]
-    lines = 1 + max(text.count("\n") for text in texts)
-    cell_width, cell_height = column + MARGIN, height + lines * LINE_HEIGHT + 2 * MARGIN
-    columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    sheet = Image.new("RGB", (columns * cell_width + MARGIN, rows * cell_height + MARGIN), "white")
-    draw = ImageDraw.Draw(sheet)
-    for i, (image, text) in enumerate(zip(images, texts)):
-        left, top = MARGIN + i % columns * cell_width, MARGIN + i // columns * cell_height
-        sheet.paste(image, (left, top))
-        draw.text((left, top + height + MARGIN // 2), text, fill="black", font=font)
-    _save(sheet, path)
+def _exif_note(block: bytes | None, parameters: dict[str, Any]) -> Image.Exif:
+    exif = Image.Exif()
+    exif.load(block or b"")
+    if parameters:
+        exif[ExifTags.Base.ImageDescription] = str(parameters.get("prompt", ""))
+        text = json.dumps(parameters, ensure_ascii=False)
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+    return exif
 
 
-def _save(image: Image.Image, path: Path, info: PngInfo | None = None) -> None:
-    """Write a PNG, all or nothing: a failure leaves what was there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def read_parameters(path: str | Path) -> dict[str, Any]:
+    """The parameters that ``save_image`` noted in a file, or {} where there are none. Never raises for a bad file."""
     try:
-        image.save(temporary, format="PNG", pnginfo=info)
+        with Image.open(path) as file:
+            text = file.info.get("parameters")
+            if text is None:
+                comment = file.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment, b"")
+                text = comment.removeprefix(b"UNICODE\0").decode("utf-16-be")
+        found = json.loads(text)
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_whole(path: Path, image: Image.Image, **options: Any) -> None:
+    """Save a Pillow image under a temporary name and rename it, so that ``path`` is never half-written."""
+    temporary = path.with_name(f".glide-{os.getpid()}.tmp")
+    try:
+        image.save(temporary, format=FORMATS[path.suffix.lower()], **options)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Break a text into lines of at most ``width`` pixels, between words."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines)

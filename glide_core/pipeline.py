@@ -20,8 +20,9 @@ from .diffusion.samplers import SAMPLERS
 from .diffusion.schedule import NoiseSchedule
 from .errors import OptionError
 from .files import checkpoints
+from .images import quantize
 from .models.config import UPSCALE
-from .models.text2im import Text2Im, quantize
+from .models.text2im import Text2Im
 from .models.tokenizer import Tokenizer
 
 Callback = Callable[[int, int, Tensor], None]
@@ -267,8 +268,3 @@ def require_kind(stage: Stage, kind: str) -> None:
     found = stage.model.config.kind
     if found != kind:
         raise OptionError(f"this stage needs a checkpoint of kind {kind}, but the one given is of kind {found}")
-
-
-def to_uint8(images: Tensor) -> Tensor:
-    """[B, 3, H, W] in -1..1 -> [B, H, W, 3] uint8 on the CPU."""
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu()

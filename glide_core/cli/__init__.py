@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
 from .. import __version__
+from ..errors import GlideError, GlideWarning
 
 COMMANDS = {
     "generate": "draw pictures of a prompt",
@@ -26,16 +29,46 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command line. Exits with 2 and one line on stderr on an error of the user's, with 130 on Ctrl-C."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    _be_lenient_about_output()
     try:
-        args = _parse(argv)
-        args.run(args)
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", GlideWarning)
+            warnings.showwarning = _show_warning
+            args = _parse(argv)
+            args.run(args)
+    except GlideError as error:
         _fail(f"glide {argv[0]}", str(error))
     except OSError as error:
         _fail(f"glide {argv[0]}", f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        _fail(f"glide {argv[0]}", "there is not enough memory for this: take a smaller --batch, picture or model")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _be_lenient_about_output() -> None:
+    """Let file names and prompts be printed where the terminal knows ASCII alone."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    """Print one of our warnings as one line; others are for developers and keep Python's form."""
+    if issubclass(category, GlideWarning):
+        print(f"warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr, end="")
 
 
 def _fail(prog: str, message: str) -> NoReturn:

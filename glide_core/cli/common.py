@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
-import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import OptionError
+from .. import __version__
+from ..errors import CheckpointError, GlideError, GlideWarning
 
 if TYPE_CHECKING:
+    import torch
+
     from ..pipeline import Callback, Sampling, Stage
 
 
+MOST = 1_000_000  # of whatever is counted: pictures, passes, pixels
 FAMILIES = {"tiny": "tiny-", "openai": ""}  # before a model's kind in the names of a family's models
 
 
@@ -24,10 +30,25 @@ def family_member(checkpoint: str, kind: str) -> str | None:
     return FAMILIES[checkpoint] + kind if checkpoint in FAMILIES else None
 
 
+@dataclass(frozen=True)
+class Compute:
+    """Where to compute and in which precision, a name of ``device.DTYPES``."""
+
+    device: torch.device
+    dtype: str
+
+
 def model_options(parser: argparse.ArgumentParser, checkpoint_help: str) -> None:
+    """Add the options that choose the model, its seed, and where it runs."""
     add = parser.add_argument
     add("--checkpoint", default="tiny", metavar="NAME|FILE", help=checkpoint_help)
-    add("--seed", type=int, default=0, metavar="N", help="the noise to start from (default: 0)")
+    add(
+        "--seed",
+        type=seed_option,
+        default=0,
+        metavar="N",
+        help="the noise to start from: a whole number, or random, which is printed (default: 0)",
+    )
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
     add(
         "--dtype",
@@ -95,14 +116,36 @@ def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
     return Sampling(*(getattr(args, prefix + name) for name in names))
 
 
-def parameters(args: argparse.Namespace) -> dict[str, object]:
-    """What a picture depends on, under the names of the options that set it."""
-    elsewhere = ("run", "prompts", "output", "batch", "sheet")
-    return {
+def compute(args: argparse.Namespace) -> Compute:
+    """What --device and --dtype come to on this machine. Raises OptionError: there is no such device here."""
+    from ..device import exact_fp32, pick_device, pick_dtype
+
+    device = pick_device(args.device)
+    exact_fp32()
+    return Compute(device, pick_dtype(args.dtype, device))
+
+
+def parameters(args: argparse.Namespace, where: Compute) -> dict[str, object]:
+    """What a picture depends on, under the names of the options that set it, for the picture's file."""
+    elsewhere = ("run", "prompts", "output", "batch", "sheet", "overwrite")
+    found = {
         name.replace("_", "-"): str(value) if isinstance(value, Path) else value
         for name, value in vars(args).items()
         if name not in elsewhere and value is not None
     }
+    return {**found, "device": where.device.type, "dtype": where.dtype, "version": __version__}
+
+
+def seed_option(text: str) -> int:
+    """The value of ``--seed``: any whole number, or "random", which prints the one that was chosen."""
+    if text == "random":
+        seed = secrets.randbelow(2**32)
+        print(f"seed {seed}", file=sys.stderr)
+        return seed
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number, nor the word random") from error
 
 
 def steps_option(text: str) -> str:
@@ -116,8 +159,9 @@ def steps_option(text: str) -> str:
 
 
 def count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    """A number of pictures or pixels, from 1 to ``MOST``."""
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from 1 to {MOST}")
     return int(text)
 
 
@@ -134,34 +178,34 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def require_png(option: str, path: Path) -> None:
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise OptionError(f"{option} {path}: give the name of a .png file")
-
-
-def make_folder(option: str, folder: Path) -> None:
-    """Make sure, before the work, that its result can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OptionError(f"{option}: cannot write to {folder}: {error.strerror}") from error
-
-
-def load_stage(args: argparse.Namespace, option: str, source: str, kind: str) -> Stage:
-    from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
-    from ..errors import CheckpointError
+def load_stage(where: Compute, option: str, source: str, kind: str) -> Stage:
+    """Load a model for sampling. Raises CheckpointError that names the option: it is missing or of another kind."""
+    from ..device import DTYPES
     from ..pipeline import Stage, require_kind
 
-    device = pick_device(args.device)
-    args.device, args.dtype = device.type, pick_dtype(args.dtype, device)
-    exact_fp32()
     try:
-        stage = Stage.load(source, device=device, dtype=DTYPES[args.dtype])
+        stage = Stage.load(source, device=where.device, dtype=DTYPES[where.dtype])
         require_kind(stage, kind)
-    except ValueError as error:
+    except GlideError as error:
         raise CheckpointError(f"{option} {error}") from error
     return stage
+
+
+def pictures_at_a_time(stages: Iterable[Stage], sampling: Iterable[Sampling], most: int) -> int:
+    """How many pictures the models can paint in one batch with the memory that is free, up to ``most``.
+
+    Raises:
+        OptionError: not even one; the message has the numbers.
+    """
+    from ..memory import available, require, unet_bytes
+
+    fits = most
+    for stage, options in zip(stages, sampling):
+        config, halves = stage.model.config, 1 if options.guidance_scale == 1 else 2
+        one = unet_bytes(halves, config.image_size, config.image_size, config.num_channels, stage.model.unet.dtype)
+        require(f"a picture with the {config.kind} model", one, stage.device)
+        fits = min(fits, available(stage.device) // one)
+    return fits
 
 
 def warn_of_cuts(stage: Stage, prompts: Iterable[str]) -> None:
@@ -169,10 +213,11 @@ def warn_of_cuts(stage: Stage, prompts: Iterable[str]) -> None:
         encoded = stage.tokenizer(prompt)
         if encoded.cut:
             cut = encoded.count - stage.tokenizer.text_ctx
-            print(
-                f"warning: the prompt has {encoded.count} tokens, the model reads {stage.tokenizer.text_ctx}: "
+            warnings.warn(
+                f"the prompt has {encoded.count} tokens, the model reads {stage.tokenizer.text_ctx}: "
                 f"the last {cut} were cut, from {encoded.cut[:40]!r} on",
-                file=sys.stderr,
+                GlideWarning,
+                stacklevel=2,
             )
 
 

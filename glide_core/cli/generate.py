@@ -3,46 +3,92 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
-from .. import images, pipeline
-from ..diffusion.noise import picture_seed
+from .. import pipeline
+from ..contact_sheet import write_sheet
+from ..diffusion.noise import picture_seeds
 from ..errors import OptionError
 from ..pipeline import UPSAMPLING, Sampling, Stage
-from . import common
+from . import common, outputs
+from .prompts import Prompt, read_prompts
 
-PROMPTS_AT_A_TIME = 8
+PICTURES_AT_A_TIME = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to draw: the prompt, what to lead away from, its own seed and its file."""
+
+    prompt: str
+    negative: str
+    seed: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """The models and how they sample; ``upsampler`` is None where the base's 64x64 is wanted."""
+
+    base: Stage
+    upsampler: Stage | None
+    sampling: Sampling
+    upsampling: Sampling
+
+    def paint(self, jobs: list[Job], part: str) -> Tensor:
+        """Samples [B, 3, H, W] in -1..1, one for each job; ``part`` is shown beside the progress."""
+        prompts, negatives, seeds = zip(*((job.prompt, job.negative, job.seed) for job in jobs))
+        with common.progress(f"base{part}") as callback:
+            samples = pipeline.generate(
+                self.base, prompts, self.sampling, negative=negatives, seed=seeds, callback=callback
+            )
+        if self.upsampler is None:
+            return samples
+        with common.progress(f"upsampler{part}") as callback:
+            return pipeline.upsample(
+                self.upsampler, prompts, samples, self.upsampling, negative=negatives, seed=seeds, callback=callback
+            )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``glide generate``."""
     add = parser.add_argument
     add("prompt", nargs="?", metavar="PROMPT", help="what to draw")
-    add("--prompts", type=Path, metavar="FILE", help="a prompt per line instead; line i is drawn with seed + i")
+    add(
+        "--prompts",
+        type=Path,
+        metavar="FILE",
+        help="a prompt per line instead, or - for the standard input; the prompt number i is drawn with seed + i. A line "
+        "may go on with '### NEGATIVE' and '### SEED', or be a JSON object; lines that begin with # are passed over",
+    )
     add(
         "-o",
         "--output",
         type=Path,
         required=True,
-        metavar="PNG",
-        help="the file to write; with --batch 4 OUT.png "
-        "becomes OUT-0.png to OUT-3.png; with --prompts a folder for 00000.png, 00001.png, ...",
+        metavar="FILE",
+        help="the .png, .jpg or .webp file to write; with --batch 4 OUT.png becomes OUT-0.png to OUT-3.png; with "
+        "--prompts a folder for 00000.png, 00001.png, ...",
     )
     add(
         "--batch",
         type=common.count,
         metavar="N",
-        help="how many pictures of PROMPT, each with a seed of its own (default "
-        f"1); with --prompts how many at a time (default {PROMPTS_AT_A_TIME})",
+        help=f"how many pictures of PROMPT (default: 1); with --prompts how many at a time (default: {PICTURES_AT_A_TIME})",
     )
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     add("--stage", choices=("base", "all"), default="all", help="base stops at 64x64 (default: all, 256x256)")
     add("--sheet", type=Path, metavar="PNG", help="also write a contact sheet: all pictures with their prompts")
+    add("--overwrite", action="store_true", help="with --prompts: write over other pictures in the folder")
     common.model_options(
         parser,
-        "tiny (embedded; the default), openai (after `glide fetch base upsample vocab`), or the file of a base model",
+        "tiny (embedded; the default), openai (after `glide fetch base upsample`), or the file of a base model",
     )
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
     common.sampling_options(
@@ -53,70 +99,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "upsample-",
         UPSAMPLING,
         "upsampler",
-        "GLIDE's published: --upsample-steps fast27 "
-        "--upsample-sampler ddim --upsample-temperature 0.997 --upsample-guidance-scale 1",
+        "GLIDE's published: --upsample-steps fast27 --upsample-sampler ddim --upsample-temperature 0.997 "
+        "--upsample-guidance-scale 1",
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """``glide generate``: prompts -> pictures."""
-    prompts, paths = _jobs(args)
-    if args.prompts:
-        seeds = [args.seed + i for i in range(len(prompts))]
-    else:
-        seeds = [picture_seed(args.seed, k) for k in range(len(prompts))]
-    common.make_folder("--output", paths[0].parent)
+    """Draw what the options ask for. A list skips the pictures that are there already with equal parameters."""
+    jobs = _list_jobs(args) if args.prompts else _single_jobs(args)
     if args.sheet:
-        common.require_png("--sheet", args.sheet)
-        common.make_folder("--sheet", args.sheet.parent)
-    base, upsampler = _stages(args)
-    common.warn_of_cuts(base, prompts)
-    at_a_time = args.batch or PROMPTS_AT_A_TIME
-    for start in range(0, len(prompts), at_a_time):
-        some = prompts[start : start + at_a_time]
-        part = f" {start + 1}-{start + len(some)} of {len(prompts)}" if len(some) < len(prompts) else ""
-        options = {"negative": args.negative, "seed": seeds[start : start + len(some)]}
-        with common.progress(f"base{part}") as callback:
-            pictures = pipeline.generate(base, some, common.sampling(args), callback=callback, **options)
-        if upsampler:
-            with common.progress(f"upsampler{part}") as callback:
-                sampling = common.sampling(args, "upsample_")
-                pictures = pipeline.upsample(upsampler, some, pictures, sampling, callback=callback, **options)
-        for k, pixels in enumerate(pipeline.to_uint8(pictures)):
-            parameters = common.parameters(args) | {"prompt": some[k], "seed": seeds[start + k]}
-            images.write(paths[start + k], pixels, parameters)
-            print(paths[start + k])
+        outputs.require_output("--sheet", args.sheet)
+    where = common.compute(args)
+    recorded = common.parameters(args, where)
+    todo = _unmade(jobs, recorded, args.overwrite) if args.prompts else jobs
+    if todo:
+        cascade = _cascade(args, where)
+        common.warn_of_cuts(cascade.base, [job.prompt for job in todo])
+        _paint(cascade, todo, recorded, args.batch or PICTURES_AT_A_TIME)
     if args.sheet:
-        images.write_sheet(args.sheet, [Image.open(path) for path in paths], prompts)
-        print(args.sheet)
+        write_sheet(args.sheet, _opened(jobs), [job.prompt for job in jobs])
+        outputs.say(args.sheet)
 
 
-def _jobs(args: argparse.Namespace) -> tuple[list[str], list[Path]]:
-    """The prompts and the file that each one's picture goes to."""
-    if (args.prompt is None) == (args.prompts is None):
+def _paint(cascade: Cascade, jobs: list[Job], recorded: dict[str, Any], most: int) -> None:
+    stages = [stage for stage in (cascade.base, cascade.upsampler) if stage]
+    at_a_time = common.pictures_at_a_time(stages, (cascade.sampling, cascade.upsampling), most)
+    for start in range(0, len(jobs), at_a_time):
+        some = jobs[start : start + at_a_time]
+        part = f" {start + 1}-{start + len(some)} of {len(jobs)}" if len(some) < len(jobs) else ""
+        for job, samples in zip(some, cascade.paint(some, part)):
+            outputs.write_picture(job.path, samples, _parameters(recorded, job))
+
+
+def _parameters(recorded: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    return {**recorded, "prompt": job.prompt, "negative": job.negative, "seed": job.seed}
+
+
+def _single_jobs(args: argparse.Namespace) -> list[Job]:
+    """PROMPT --batch times."""
+    if args.prompt is None:
         raise OptionError("give either a PROMPT or --prompts FILE")
-    if args.prompts:
-        try:
-            prompts = [line.strip() for line in args.prompts.read_text(encoding="utf-8-sig").rstrip().split("\n")]
-        except UnicodeDecodeError as error:
-            raise OptionError(f"--prompts {args.prompts}: this is not UTF-8 text ({error})") from error
-        if prompts == [""]:
-            raise OptionError(f"--prompts {args.prompts}: there is no prompt in it, write one per line")
-        return prompts, [args.output / f"{i:05d}.png" for i in range(len(prompts))]
-    common.require_png("--output", args.output)
-    args.batch = args.batch or 1
-    if args.batch == 1:
-        return [args.prompt], [args.output]
-    return [args.prompt] * args.batch, [args.output.with_stem(f"{args.output.stem}-{k}") for k in range(args.batch)]
+    count = args.batch or 1
+    stem, output = args.output.stem, args.output
+    paths = [output] if count == 1 else [output.with_stem(f"{stem}-{k}") for k in range(count)]
+    for path in (*paths[:1], *paths[-1:]) if count > PICTURES_AT_A_TIME else paths:
+        outputs.require_output("--output", path)
+    return [Job(args.prompt, args.negative, *place) for place in zip(picture_seeds(args.seed, count), paths)]
 
 
-def _stages(args: argparse.Namespace) -> tuple[Stage, Stage | None]:
+def _list_jobs(args: argparse.Namespace) -> list[Job]:
+    """The prompts of a list."""
+    if args.prompt is not None:
+        raise OptionError("give either a PROMPT or --prompts FILE, not both")
+    prompts = read_prompts(args.prompts)
+    outputs.require_folder("--output", args.output)
+    return [_job(args, number, prompt) for number, prompt in enumerate(prompts)]
+
+
+def _job(args: argparse.Namespace, number: int, prompt: Prompt) -> Job:
+    negative = args.negative if prompt.negative is None else prompt.negative
+    seed = args.seed + number if prompt.seed is None else prompt.seed
+    return Job(prompt.text, negative, seed, args.output / f"{number:05d}.png")
+
+
+def _unmade(jobs: list[Job], recorded: Mapping[str, Any], overwrite: bool) -> list[Job]:
+    """The jobs whose pictures are not there yet. Raises OptionError: a file is another picture, and may not go."""
+    todo = [job for job in jobs if not outputs.is_made(job.path, _parameters(recorded, job))]
+    others = [job.path for job in todo if job.path.exists()]
+    if others and not overwrite:
+        raise OptionError(
+            f"--output: {others[0]} is another picture ({len(others)} in all): choose another folder, or give --overwrite"
+        )
+    if len(todo) < len(jobs):
+        outputs.note(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already")
+    return todo
+
+
+def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
     """Both models before the first is used: an error comes before the work, not in the middle of it."""
     base = common.family_member(args.checkpoint, "base") or args.checkpoint
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample")
-    if args.stage == "base":
-        return common.load_stage(args, "--checkpoint", base, "base"), None
-    if not upsampler:
+    if args.stage == "all" and not upsampler:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
-    first = common.load_stage(args, "--checkpoint", base, "base")
-    return first, common.load_stage(args, "--upsampler", upsampler, "upsample")
+    return Cascade(
+        common.load_stage(where, "--checkpoint", base, "base"),
+        common.load_stage(where, "--upsampler", upsampler, "upsample") if args.stage == "all" else None,
+        common.sampling(args),
+        common.sampling(args, "upsample_"),
+    )
+
+
+def _opened(jobs: list[Job]) -> Iterator[Image.Image]:
+    for job in jobs:
+        with Image.open(job.path) as image:
+            yield image.convert("RGB")

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import math
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .. import images
+from .. import memory
 from ..diffusion.inpainting import REPAINT_PASSES
+from ..diffusion.noise import picture_seeds
 from ..editing import blending, regions
+from ..editing.blending import Blend
 from ..editing.photo import Editor, edit, squares
-from ..errors import OptionError
+from ..errors import GlideWarning, ImageError, OptionError
+from ..images import FORMATS, Photo, read_mask, read_photo
 from ..pipeline import UPSAMPLING, Sampling
-from . import common
+from . import common, outputs
+
+SHAPE_TOLERANCE = 0.02  # of the logarithm of the sides' ratio: rounding of small pictures stays below it
+NEARLY_ALL = 0.9  # share of a photo; who repaints more has mostly swapped black and white
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, metavar="PHOTO", help="a picture of any size")
     add("--prompt", default="", metavar="TEXT", help="what the picture shows once it is repainted")
-    add("-o", "--output", type=Path, required=True, metavar="PNG", help="the file to write")
+    outputs.output_options(parser, "the .png, .jpg or .webp file to write")
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     what = parser.add_argument_group("what to repaint").add_argument
     what("--mask", type=Path, metavar="FILE", help="a picture that is white there; grey repaints by degree")
+    what("--invert-mask", action="store_true", help="repaint where the mask is black")
+    what("--keep-specks", action="store_true", help="repaint stray pixels of the mask, too")
     what("--alpha", action="store_true", help="repaint where PHOTO is transparent")
     what("--pad", type=_margins, metavar="L,T,R,B", help="add margins of so many pixels and paint them")
     what("--grow", type=common.number(0, 1000), default=0, metavar="PIXELS", help="make the mask larger (default: 0)")
@@ -40,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what(
         "--square",
-        type=common.count,
+        type=_square_side,
         metavar="PIXELS",
         help="with --pad: side of the overlapping squares that walk outwards (default: the photo's shorter side)",
     )
@@ -91,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.model_options(
         parser,
         "tiny (embedded; the default), openai (after `glide fetch base-inpaint "
-        "upsample-inpaint vocab`), or the file of an inpainting base model",
+        "upsample-inpaint`), or the file of an inpainting base model",
     )
     add("--upsampler", metavar="FILE", help="the inpainting upsampler that belongs to the file in --checkpoint")
     common.sampling_options(
@@ -107,71 +117,135 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Subject:
+    """What is edited.
+
+    Attributes:
+        photo: the file, for its metadata.
+        image: [1, H, W, 3 or 4] in 0..1, with margins where some were asked for.
+        mask: [1, H, W] in 0..1, 1 = repaint.
+        squares: the parts to repaint, one after the other.
+    """
+
+    photo: Photo
+    image: Tensor
+    mask: Tensor
+    squares: list[regions.Region]
+
+
 def run(args: argparse.Namespace) -> None:
-    """Cut, repaint, enlarge and put back."""
-    common.require_png("--output", args.output)
-    blending.require_blend(args.blend)
-    image, mask = _read(args)
-    common.make_folder("--output", args.output.parent)
-    walk = (args.square or min(mask.shape[1:])) if args.pad else None
-    found = squares(mask, crop_factor=args.crop_factor, each=args.each, walk=walk)
-    if found:
-        editor = _editor(args)
-        common.warn_of_cuts(editor.base, [args.prompt])
-        image = edit(
-            editor,
-            args.prompt,
-            image,
-            mask,
-            found,
-            args.seed,
-            how=args.blend,
-            feather=int(args.feather),
-            match=args.match_colours,
-        )
+    """Cut, repaint, enlarge and put back, --batch times."""
+    tries = outputs.tries(args)
+    blend = Blend(args.blend, int(args.feather), args.match_colours)
+    subject = _subject(args)
+    _require_no_loss_of_transparency(subject.image, args.output)
+    where = common.compute(args)
+    _require_memory(subject)
+    recorded = common.parameters(args, where)
+    editor = _editor(args, where) if subject.squares else None
+    if editor is None:
+        outputs.note("the mask is empty: the photo is written as it is")
     else:
-        print("the mask is empty: the photo is written as it is", file=sys.stderr)
-    images.write(args.output, (image[0] * 255).round().to(torch.uint8), common.parameters(args))
-    print(args.output)
+        common.warn_of_cuts(editor.base, [args.prompt])
+    for path, seed in zip(tries, picture_seeds(args.seed, len(tries))):
+        image = subject.image
+        if editor:
+            image = edit(editor, args.prompt, image, subject.mask, subject.squares, seed=seed, blend=blend)
+        pixels = (image[0] * 255).round().to(torch.uint8)
+        outputs.write_picture(path, pixels, {**recorded, "seed": seed}, subject.photo.metadata)
+    outputs.write_sheet_of(args.sheet, tries)
 
 
-def _read(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
-    """The photo [1, H, W, C] and the mask [1, H, W] in its size, both with the margins of --pad."""
+def _subject(args: argparse.Namespace) -> Subject:
+    """Read the photo and the mask. Both get the margins of --pad."""
     if not (args.mask or args.alpha or args.pad):
         raise OptionError("say what to repaint: --mask FILE, --alpha or --pad L,T,R,B")
-    image = images.read_photo(args.input)
-    mask = torch.zeros(image.shape[:3])
+    photo = read_photo(args.input)
+    image, mask = photo.pixels, torch.zeros(photo.pixels.shape[:3])
     if args.mask:
-        mask = regions.fit(image, images.read_mask(args.mask))
+        mask = _fitted_mask(args, photo)
     if args.alpha:
         if image.shape[-1] < 4:
-            raise OptionError(f"--alpha: nothing of {args.input} is transparent")
-        mask, image = torch.maximum(mask, 1 - image[..., 3]), image[..., :3]
+            raise ImageError(f"--alpha: nothing of {args.input} is transparent")
+        mask, image = torch.maximum(mask, regions.clean(1 - image[..., 3])), image[..., :3]
+    mask = _without_specks(mask, args.keep_specks)
     if args.pad:
         left, top, right, bottom = args.pad
-        image, margins = regions.pad(image, *args.pad)
-        margins[:, top : margins.shape[1] - bottom, left : margins.shape[2] - right] = mask
+        height, width = image.shape[1] + top + bottom, image.shape[2] + left + right
+        _require_photo_memory(f"--pad: a photo of {width}x{height}", width * height)
+        image, margins = regions.pad(image, left, top, right, bottom)
+        margins[:, top : height - bottom, left : width - right] = mask
         mask = margins
-    return image, regions.grow(mask, int(args.grow))
+    mask = regions.grow(mask, int(args.grow))
+    walk = (args.square or min(mask.shape[1:])) if args.pad else None
+    return Subject(photo, image, mask, squares(mask, crop_factor=args.crop_factor, each=args.each, walk=walk))
 
 
-def _editor(args: argparse.Namespace) -> Editor:
+def _fitted_mask(args: argparse.Namespace, photo: Photo) -> Tensor:
+    """The mask of --mask in the photo's size. Warns where its shape is another, or nearly all is masked."""
+    mask = read_mask(args.mask, photo)
+    if args.invert_mask:
+        mask = 1 - mask
+    (height, width), (mask_height, mask_width) = photo.pixels.shape[1:3], mask.shape[1:]
+    if abs(math.log(width * mask_height / (height * mask_width))) > SHAPE_TOLERANCE:
+        text = f"--mask {args.mask} is {mask_width}x{mask_height}, it is stretched to the photo's {width}x{height}"
+        warnings.warn(text, GlideWarning, stacklevel=2)
+    mask = regions.fit(photo.pixels, mask)
+    share = float((mask > 0).float().mean())
+    if share > NEARLY_ALL:
+        text = (
+            f"--mask {args.mask} repaints {share:.0%} of the photo: give --invert-mask if its black is to be repainted"
+        )
+        warnings.warn(text, GlideWarning, stacklevel=2)
+    return mask
+
+
+def _without_specks(mask: Tensor, keep: bool) -> Tensor:
+    if keep:
+        return mask
+    mask, count = regions.without_specks(mask)
+    if count:
+        text = f"the mask has {count} stray pixels outside of its largest part: they are left out (--keep-specks)"
+        warnings.warn(text, GlideWarning, stacklevel=2)
+    return mask
+
+
+def _require_no_loss_of_transparency(image: Tensor, output: Path) -> None:
+    if image.shape[-1] == 4 and FORMATS[output.suffix.lower()] == "JPEG":
+        raise OptionError(f"--output {output}: the photo is transparent in parts, which JPEG cannot hold: choose .png")
+
+
+def _require_memory(subject: Subject) -> None:
+    height, width = subject.image.shape[1:3]
+    _require_photo_memory(f"a photo of {width}x{height}", height * width)
+    for square in subject.squares:
+        _require_photo_memory(f"a square of {square.side}x{square.side}", square.side**2)
+
+
+def _require_photo_memory(what: str, pixels: int) -> None:
+    memory.require(what, pixels * memory.PHOTO_BYTES_A_PIXEL, torch.device("cpu"))
+
+
+def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
     base = common.family_member(args.checkpoint, "base-inpaint") or args.checkpoint
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample-inpaint")
     if not upsampler:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}")
-    return Editor(
-        common.load_stage(args, "--checkpoint", base, "base-inpaint"),
-        common.load_stage(args, "--upsampler", upsampler, "upsample-inpaint"),
-        common.sampling(args),
-        common.sampling(args, "upsample_"),
-        args.negative,
-        args.hide_until,
-        args.repaint_passes,
-        args.denoise,
-        args.detail,
-        common.progress,
+    editor = Editor(
+        base=common.load_stage(where, "--checkpoint", base, "base-inpaint"),
+        upsampler=common.load_stage(where, "--upsampler", upsampler, "upsample-inpaint"),
+        sampling=common.sampling(args),
+        upsampling=common.sampling(args, "upsample_"),
+        negative=args.negative,
+        hide_until=args.hide_until,
+        repaint_passes=args.repaint_passes,
+        denoise=args.denoise,
+        detail=args.detail,
+        progress=common.progress,
     )
+    common.pictures_at_a_time([editor.base, editor.upsampler], [editor.sampling, editor.upsampling], 1)
+    return editor
 
 
 def _context(text: str) -> float:
@@ -179,8 +253,15 @@ def _context(text: str) -> float:
     return {"visible": 0.0, "hidden": 1.0}[text] if text in ("visible", "hidden") else common.number(0, 1)(text)
 
 
+def _square_side(text: str) -> int:
+    side = common.count(text)
+    if side < regions.MIN_SIDE:
+        raise argparse.ArgumentTypeError(f"{text!r} is too small, a square has {regions.MIN_SIDE} pixels or more")
+    return side
+
+
 def _margins(text: str) -> list[int]:
     parts = text.split(",")
-    if len(parts) != 4 or not all(part.strip().isdecimal() for part in parts):
+    if len(parts) != 4 or not all(part.strip().isdecimal() and len(part.strip()) < 8 for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not four numbers of pixels: left,top,right,bottom")
     return [int(part) for part in parts]

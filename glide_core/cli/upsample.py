@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import images, pipeline
-from ..errors import OptionError
+from .. import pipeline
+from ..diffusion.noise import picture_seeds
+from ..errors import ImageError
+from ..images import read_image
+from ..models.config import UPSCALE
 from ..pipeline import UPSAMPLING
-from . import common
+from . import common, outputs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,10 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, metavar="PICTURE", help="a small picture; GLIDE was trained on 64x64")
     add("--prompt", default="", metavar="TEXT", help="what it shows")
-    add("-o", "--output", type=Path, required=True, metavar="PNG", help="the file to write, 4 times as large")
+    outputs.output_options(parser, "the .png, .jpg or .webp file to write, 4 times as large")
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     common.model_options(
-        parser, "tiny (embedded; the default), openai (after `glide fetch upsample vocab`), or the file of an upsampler"
+        parser, "tiny (embedded; the default), openai (after `glide fetch upsample`), or the file of an upsampler"
     )
     common.sampling_options(
         parser,
@@ -31,26 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """``glide upsample``: a small picture -> one 4 times as large."""
-    common.require_png("--output", args.output)
-    low_res = images.read(args.input)
-    common.make_folder("--output", args.output.parent)
+    """Enlarge a picture, --batch times."""
+    tries = outputs.tries(args)
+    low_res = read_image(args.input)
+    where = common.compute(args)
     source = common.family_member(args.checkpoint, "upsample") or args.checkpoint
-    stage = common.load_stage(args, "--checkpoint", source, "upsample")
+    stage = common.load_stage(where, "--checkpoint", source, "upsample")
     height, width = low_res.shape[-2:]
-    multiple = stage.model.config.size_multiple // 4
+    multiple = stage.model.config.size_multiple // UPSCALE
     if width % multiple or height % multiple:
-        raise OptionError(f"{args.input} is {width}x{height}: resize it, both sides must be multiples of {multiple}")
+        raise ImageError(f"{args.input} is {width}x{height}: resize it, both sides must be multiples of {multiple}")
     common.warn_of_cuts(stage, [args.prompt])
-    with common.progress("upsampler") as callback:
-        pictures = pipeline.upsample(
-            stage,
-            [args.prompt],
-            low_res,
-            common.sampling(args),
-            negative=args.negative,
-            seed=args.seed,
-            callback=callback,
-        )
-    images.write(args.output, pipeline.to_uint8(pictures)[0], common.parameters(args))
-    print(args.output)
+    recorded, options = common.parameters(args, where), common.sampling(args)
+    common.pictures_at_a_time([stage], [options], 1)
+    for path, seed in zip(tries, picture_seeds(args.seed, len(tries))):
+        with common.progress("upsampler") as callback:
+            samples = pipeline.upsample(
+                stage, [args.prompt], low_res, options, negative=args.negative, seed=seed, callback=callback
+            )
+        outputs.write_picture(path, samples[0], {**recorded, "seed": seed})
+    outputs.write_sheet_of(args.sheet, tries)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from scipy import ndimage
@@ -15,20 +17,45 @@ BORDER = 8  # seamlessClone needs room around the mask
 ERODED = 3  # seamlessClone shrinks the mask by so much before it takes gradients
 
 
-def blend(painted: Tensor, target: Tensor, own: Tensor, how: str, feather: int = 8) -> Tensor:
-    """The target with the painted pixels.
+@dataclass(frozen=True)
+class Blend:
+    """How a repainted part is joined with the picture around it.
 
-    Args:
-        own: [H, W] bool, what was repainted.
-        how: "hard"; "feather": fades over so many pixels outside of own; "poisson": keeps the painted gradients and
-            takes the colours from the border (Perez 2003).
-    Returns:
-        [H, W, 3]; where the blend has no part, the target's very own values.
+    Attributes:
+        how: "hard" keeps to the mask; "feather" fades out over so many pixels outside of it; "poisson" keeps the painted
+            gradients and takes the colours from the border (Perez 2003).
+        feather: pixels, used by "feather".
+        match_colours: first give the painted part the colours that the picture has around it, see ``match_colours``.
+    Raises:
+        OptionError: ``how`` is none of these, or needs OpenCV and that is not installed.
     """
-    if how == "poisson":
-        painted = poisson(painted, target, own)
-    weight = feathered(own, feather if how == "feather" else 0)[..., None]
-    return torch.where(weight > 0, painted * weight + target * (1 - weight), target)
+
+    how: str = "feather"
+    feather: int = 8
+    match_colours: bool = False
+
+    def __post_init__(self) -> None:
+        require_blend(self.how)
+
+    def __call__(self, painted: Tensor, target: Tensor, degree: Tensor) -> Tensor:
+        """The target with the painted pixels.
+
+        Args:
+            painted, target: [H, W, 3] in 0..1.
+            degree: [H, W] in 0..1, how much each pixel was repainted. Painted pixels count by this degree.
+        Returns:
+            [H, W, 3]; where the blend has no part, the target's very own values.
+        """
+        own = degree > 0
+        if self.match_colours:
+            painted = match_colours(painted, target, own)
+        if self.how == "poisson":
+            painted = poisson(painted, target, own)
+        feather = self.feather if self.how == "feather" else 0
+        # The fading starts at what is repainted for the most part, so that soft edges of a mask and it do not add up.
+        solid = degree >= 0.5
+        weight = torch.maximum(degree.float(), feathered(solid, feather))[..., None]
+        return torch.where(weight > 0, painted * weight + target * (1 - weight), target)
 
 
 def require_blend(how: str) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from .. import pipeline
 from ..diffusion.inpainting import REPAINT_PASSES, fit_mask
+from ..images import to_channels_first, to_channels_last
 from ..models.config import UPSCALE
 from ..pipeline import UPSAMPLING, Sampling, Stage
 from . import regions
+from .blending import Blend
 
 Progress = Callable[[str], AbstractContextManager]
 
@@ -66,8 +69,8 @@ class Editor:
             )
         for name, size in self._sizes(region.side):
             crop, hole = self._cut(image, mask, region, size)
-            low_res = _channels_first(
-                regions.resize(_channels_last(painted)[0], (size // UPSCALE, size // UPSCALE))[None]
+            low_res = to_channels_first(
+                regions.resize(to_channels_last(painted)[0], (size // UPSCALE, size // UPSCALE))[None]
             )
             with self.progress(name) as callback:
                 painted = pipeline.upsample(
@@ -80,7 +83,7 @@ class Editor:
                     callback=callback,
                     **options,
                 )
-        return _channels_last(painted).cpu()
+        return to_channels_last(painted).cpu()
 
     def _sizes(self, side: int) -> list[tuple[str, int]]:
         """Names and sizes of the upsampler's passes."""
@@ -94,33 +97,42 @@ class Editor:
         Only by area: a known pixel must not get anything of what is masked.
         """
         crops, holes = regions.cut(image, mask, [region], size)
-        return _channels_first(crops), fit_mask(holes[:, None], (size, size))
+        return to_channels_first(crops), fit_mask(holes[:, None], (size, size))
 
 
-def _channels_first(image: Tensor) -> Tensor:
-    return image.movedim(-1, 1) * 2 - 1
-
-
-def _channels_last(samples: Tensor) -> Tensor:
-    return ((samples.float().movedim(1, -1) + 1) / 2).clamp(0, 1)
-
-
-def squares(mask: Tensor, *, crop_factor: float, each: bool, walk: int | None) -> list[regions.Region]:
+def squares(
+    mask: Tensor, *, crop_factor: float = 2.0, each: bool = False, walk: int | None = None
+) -> list[regions.Region]:
     """The squares to repaint: around the mask, or for outpainting ``walk`` pixels wide and half overlapping."""
     if not mask.any():
         return []
     return list(regions.walk(mask, walk, walk // 2)) if walk else regions.around(mask, crop_factor, each)
 
 
-def edit(editor: Editor, prompt: str, image: Tensor, mask: Tensor, found: list[regions.Region], seed: int = 0, **blend):
-    """Repaint squares one after the other, each seeing the ones before. blend: how, feather, match of ``stitch``.
+def edit(
+    editor: Editor,
+    prompt: str,
+    image: Tensor,
+    mask: Tensor,
+    found: list[regions.Region],
+    *,
+    seed: int = 0,
+    blend: Blend = Blend(),
+) -> Tensor:
+    """Repaint squares one after the other, each seeing the ones before.
 
+    Args:
+        image: [B, H, W, 3 or 4] in 0..1; mask: [B, H, W] in 0..1, 1 = repaint.
+        found: the squares, as ``squares`` gives them.
     Returns:
-        [B, H, W, C]; outside of the mask (and its feather) the image's very own values.
+        [B, H, W, C]. Outside of the mask and its feather the values are the image's very own. Where the image is
+        transparent, what was painted is as opaque as the mask is strong.
     """
     rest = mask.clone()
     for region in found:
         crop = editor(prompt, image[..., :3], rest, region, seed)
-        image = regions.stitch(image, [region], crop, **blend)
+        image = regions.stitch(image, [region], crop, blend=blend)
         rest[region.batch_index][region.own] = 0
+    if image.shape[-1] == 4:
+        image = torch.cat([image[..., :3], torch.maximum(image[..., 3], mask)[..., None]], dim=-1)
     return image

@@ -18,10 +18,12 @@ from torch import Tensor
 from ..diffusion.inpainting import fit_mask
 from ..diffusion.tiles import starts
 from ..errors import ImageError
-from .blending import BLENDS, blend, match_colours
+from .blending import Blend
 
 MIN_SIDE = 32
 MAX_REGIONS = 64
+TOLERANCE = 5.5 / 255  # masks as near to black or white as this are taken to be so
+SPECK, SPECK_RATIO = 9, 50  # pixels of a speck at most, and how much larger the largest part must be
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,21 @@ class Region:
     """A square of one picture of a batch. It may stick out of the picture: there the picture is mirrored.
 
     Attributes:
-        batch_index: its number in the batch.
-        own: [H, W] bool, the pixels of the picture that this square repaints.
+        batch_index: the number of the picture in the batch.
+        top, left, side: in pixels.
+        degree: [H, W] in 0..1, how much this square repaints of each pixel of the picture.
     """
 
     batch_index: int
     top: int
     left: int
     side: int
-    own: Tensor
+    degree: Tensor
+
+    @property
+    def own(self) -> Tensor:
+        """[H, W] bool, the pixels of the picture that this square repaints."""
+        return self.degree > 0
 
 
 def fit(image: Tensor, mask: Tensor, name: str = "image") -> Tensor:
@@ -59,8 +67,34 @@ def fit(image: Tensor, mask: Tensor, name: str = "image") -> Tensor:
             raise ImageError(f"{what} has NaN values: look at the node it comes from")
     if len(mask) not in (1, len(image)):
         raise ImageError(f"mask is a batch of {len(mask)} for {len(image)} {name}s: give 1, or one for each")
-    mask = fit_mask(mask[:, None].clamp(0, 1), tuple(image.shape[1:3]))[:, 0]
+    mask = fit_mask(clean(mask)[:, None], (image.shape[1], image.shape[2]))[:, 0]
     return mask.expand(len(image), -1, -1)
+
+
+def clean(mask: Tensor) -> Tensor:
+    """The mask in 0..1 with what looks black made 0 and what looks white made 1: JPEG files and painting programs leave
+    blacks of 1 to 5 of 255, and whites of 250 and more."""
+    mask = mask.clamp(0, 1)
+    return torch.where(mask <= TOLERANCE, 0, torch.where(mask >= 1 - TOLERANCE, 1, mask))
+
+
+def without_specks(mask: Tensor) -> tuple[Tensor, int]:
+    """The mask [B, H, W] without stray pixels, and how many pixels were left out.
+
+    A connected part is a speck where it has at most ``SPECK`` pixels and the largest part of the same picture has at least
+    ``SPECK_RATIO`` times as many.
+    """
+    kept, left_out = mask.clone(), 0
+    for part in kept:
+        labels, count = ndimage.label((part > 0).cpu().numpy(), structure=np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        if count < 2:
+            continue
+        specks = 1 + np.flatnonzero((sizes <= SPECK) & (sizes * SPECK_RATIO <= sizes.max()))
+        stray = torch.from_numpy(np.isin(labels, specks)).to(part.device)
+        left_out += int(stray.sum())
+        part[stray] = 0
+    return kept, left_out
 
 
 def grow(mask: Tensor, pixels: int) -> Tensor:
@@ -82,8 +116,11 @@ def around(mask: Tensor, crop_factor: float = 2.0, each: bool = False) -> list[R
         crop_factor: side of the square as a multiple of the longer side of what is masked, up to the picture's.
         each: one square for each connected region instead of one for the whole mask.
     """
-    owned = ((number, own) for number, part in enumerate(mask) for own in _parts(part > 0, each))
-    return [Region(number, *_square(own, crop_factor), own) for number, own in owned]
+    return [
+        Region(index, *_square(own, crop_factor), picture * own)
+        for index, picture in enumerate(mask)
+        for own in _parts(picture > 0, each)
+    ]
 
 
 def _parts(own: Tensor, each: bool) -> list[Tensor]:
@@ -135,7 +172,7 @@ def walk(mask: Tensor, side: int, overlap: int) -> Iterator[Region]:
         own = torch.zeros_like(rest)
         own[windows[k]] = rest[windows[k]]
         rest = rest & ~own
-        yield Region(0, *corners[k], side, own)
+        yield Region(0, *corners[k], side, mask[0] * own)
 
 
 def _inside(start: int, side: int, length: int) -> int:
@@ -143,7 +180,7 @@ def _inside(start: int, side: int, length: int) -> int:
 
 
 def cut(
-    image: Tensor, mask: Tensor, regions: list[Region], size: int, interpolation: str = "area"
+    image: Tensor, mask: Tensor, squares: list[Region], size: int, interpolation: str = "area"
 ) -> tuple[Tensor, Tensor]:
     """The squares [N, size, size, C] and their masks [N, size, size].
 
@@ -153,7 +190,7 @@ def cut(
         interpolation: "area" or "lanczos", to make squares smaller; larger is always Lanczos.
     """
     pieces, masks = [], []
-    for region in regions:
+    for region in squares:
         window = _window(region, image.shape[1:3], image.device)
         pieces.append(resize(image[region.batch_index][window], (size, size), interpolation))
         masks.append(fit_mask(mask[region.batch_index][window][None, None], (size, size))[0, 0])
@@ -187,33 +224,29 @@ def resize(image: Tensor, size: tuple[int, int], interpolation: str = "area") ->
 
 def stitch(
     image: Tensor,
-    regions: list[Region],
+    squares: list[Region],
     crops: Tensor,
     *,
-    how: str = "feather",
-    feather: int = 8,
-    match: bool = False,
+    blend: Blend = Blend(),
     interpolation: str = "area",
 ) -> Tensor:
     """Put repainted squares back. Outside of what they own (and its feather) the values are the image's very own.
 
     Args:
         image: [B, H, W, C], what ``cut`` cut from; alpha is left alone.
-        crops: [N, any, any, 3 or more], one per region.
-        how, feather: see ``blending.blend``; match: see ``blending.match_colours``.
+        crops: [N, any, any, 3 or more], one per square.
+        interpolation: see ``resize``.
     Raises:
-        ValueError: the crops do not fit, or have NaN values.
+        ImageError: the crops do not fit, or have NaN values.
     """
-    if len(crops) != len(regions):
-        raise ImageError(f"crops are {len(crops)} pictures, but {len(regions)} were cut: give back one for each")
+    if len(crops) != len(squares):
+        raise ImageError(f"crops are {len(crops)} pictures, but {len(squares)} were cut: give back one for each")
     if crops.ndim != 4 or crops.shape[-1] < 3 or 0 in crops.shape:
         raise ImageError(f"crops have the shape {tuple(crops.shape)}: give images [N, height, width, 3]")
-    if how not in BLENDS:
-        raise ImageError(f"unknown blending {how!r}: use one of {', '.join(BLENDS)}")
     if crops.isnan().any():
         raise ImageError("crops have NaN pixels: look at the node they come from")
     out = image.clone()
-    for region, crop in zip(regions, crops):
+    for region, crop in zip(squares, crops):
         if not region.own.any():
             continue
         painted = resize(crop[..., :3].to(out), (region.side, region.side), interpolation)
@@ -222,10 +255,8 @@ def stitch(
         )
         painted = painted[inner_rows, inner_columns]
         target = out[region.batch_index, rows, columns, :3]
-        own = region.own[rows, columns].to(out.device)
-        if match:
-            painted = match_colours(painted, target, own)
-        out[region.batch_index, rows, columns, :3] = blend(painted, target, own, how, feather)
+        degree = region.degree[rows, columns].to(out.device)
+        out[region.batch_index, rows, columns, :3] = blend(painted, target, degree)
     return out
 
 

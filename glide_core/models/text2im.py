@@ -98,7 +98,7 @@ def unet_input(
         x: [B, 3, H, W].
         image: [B, 3, H, W] in -1..1, read where the mask is 1 (inpaint models; default: nothing is known).
         known: [B, 1, H, W], 1 = known.
-        low_res: [B, 3, h, w] in -1..1 (upsamplers), as ``quantize`` leaves it.
+        low_res: [B, 3, h, w] in -1..1 (upsamplers), as ``images.quantize`` leaves it.
     Returns:
         [B, config.in_channels, H, W].
     """
@@ -110,8 +110,3 @@ def unet_input(
     if config.low_res:
         parts.append(F.interpolate(low_res, x.shape[-2:], mode="bilinear", align_corners=False))
     return torch.cat(parts, dim=1)
-
-
-def quantize(image: Tensor) -> Tensor:
-    """Round a picture in -1..1 to 8 bits, as the upsampler saw its low_res in training."""
-    return ((image + 1) * 127.5).round() / 127.5 - 1

@@ -16,11 +16,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from ..contact_sheet import write_sheet
 from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
 from ..errors import OptionError
-from ..images import write_sheet
+from ..images import from_uint8, to_uint8
 from ..models.config import UPSCALE
-from ..pipeline import Sampling, Stage, generate, inpaint, to_uint8, upsample
+from ..pipeline import Sampling, Stage, generate, inpaint, upsample
 from . import thing_judge, thing_quality
 from .judge import judge, look
 from .scenes import SIDE, Scene, held_out_scenes, prompt, render
@@ -156,7 +157,7 @@ def upsampling_table(bench: Bench, scenes: Sequence[Scene]) -> str:
     """Measure the upsampler alone, from true small pictures: decibels to the true large ones, and styles."""
     stage = bench.load(bench.request.upsampler)
     truth = np.stack([render(scene) for scene in scenes])
-    low_res = F.avg_pool2d(_to_tensor(truth), UPSCALE)
+    low_res = F.avg_pool2d(from_uint8(truth), UPSCALE)
 
     def enlarge(start: int, part: Sequence[Scene]) -> Tensor:
         texts = [prompt(scene) for scene in part]
@@ -187,7 +188,7 @@ def inpainting_table(bench: Bench) -> str:
     request = bench.request
     base, upsampler = bench.load(request.base_inpaint), bench.load(request.upsampler_inpaint)
     scenes = [scene for scene in held_out_scenes(8 * request.count) if scene.relation in ERASED][: request.count]
-    truth = _to_tensor(np.stack([render(scene) for scene in scenes]))
+    truth = from_uint8(np.stack([render(scene) for scene in scenes]))
     masks = torch.stack([erased_half(scene) for scene in scenes])
     sampling = bench.sampling(request.guidance_scales[0])
 
@@ -228,10 +229,6 @@ def _batches(scenes: Sequence[Scene], make: Callable[[int, Sequence[Scene]], Ten
 def _seeds(start: int, part: Sequence[Scene]) -> range:
     """Scene k of the whole list has seed k, however many are drawn at a time."""
     return range(start, start + len(part))
-
-
-def _to_tensor(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def _headed(rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:

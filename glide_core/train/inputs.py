@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..images import from_uint8, quantize
 from ..models.config import UPSCALE, ModelConfig
-from ..models.text2im import quantize
 from .masks import random_masks
 
 
@@ -34,17 +34,13 @@ def prepare(
         # A crop starts on the grid of low_res, as a whole picture does. What repeats every 4 pixels, such as stripes,
         # is a plain colour in low_res, so the model can know where it begins only from the grid.
         top, left = UPSCALE * rng.integers((pictures.shape[1] - resolution) // UPSCALE + 1, size=2)
-        images = _normalised(pictures[:, top : top + resolution, left : left + resolution])
+        images = from_uint8(pictures[:, top : top + resolution, left : left + resolution])
         conditions["low_res"] = quantize(F.avg_pool2d(images, UPSCALE))
     else:
-        images = _normalised(pictures)
+        images = from_uint8(pictures)
         if resolution != images.shape[-1]:
             images = F.interpolate(images, (resolution,) * 2, mode="area")
     if config.inpaint:  # an upsampler's low_res shows the erased part, too
         conditions["image"] = images
         conditions["known"] = torch.from_numpy(random_masks(rng, len(images), resolution) if known is None else known)
     return images, conditions
-
-
-def _normalised(pictures: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..images import write_sheet
+from ..contact_sheet import write_sheet
+from ..images import to_uint8
 from ..models.config import UPSCALE, ModelConfig
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
-from ..pipeline import UPSAMPLING, Sampling, Stage, to_uint8
+from ..pipeline import UPSAMPLING, Sampling, Stage
 from .dataset import Dataset
 from .inputs import prepare
 

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ...glide_core.diffusion.schedule import NOISE_FROM, NoiseSchedule
 from ...glide_core.diffusion.tiles import tiled
+from ...glide_core.images import quantize
 from ...glide_core.models.config import ModelConfig
-from ...glide_core.models.text2im import quantize, unet_input
+from ...glide_core.models.text2im import unet_input
 from ...glide_core.models.unet import UNet
 from . import conditioning
 from .attention import attention

@@ -21,8 +21,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from drawings import write_houses
 from glide_core import cli
 from glide_core.cli.train import _request, add_arguments
+from glide_core.contact_sheet import MARGIN
 from glide_core.files import checkpoints
-from glide_core.images import MARGIN
 from glide_core.models.config import TINY_BASE
 from glide_core.models.text2im import Text2Im
 from glide_core.tiny.scene_data import SceneSource

@@ -7,7 +7,7 @@ import torch
 from glide_core.diffusion.guidance import Denoiser, TextEncoding
 from glide_core.diffusion.samplers import sample_ddim, sample_ddpm
 from glide_core.diffusion.schedule import NoiseSchedule, respace
-from glide_core.models.text2im import quantize
+from glide_core.images import quantize
 from golden import DEVICES, Golden
 
 golden = Golden()

@@ -14,6 +14,7 @@ ROOT = Path(glide_core.__file__).parent
 FLOORS = [
     ["errors"],
     ["device", "images"],
+    ["contact_sheet", "memory"],
     ["models"],
     ["diffusion", "files"],
     ["pipeline"],

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 import inpaint_models
-from glide_core.pipeline import Sampling, Stage, inpaint, to_uint8
+from glide_core.images import to_uint8
+from glide_core.pipeline import Sampling, Stage, inpaint
 from graphs import Graph, failure, pictures
 from hosts import HostError, python_of
 

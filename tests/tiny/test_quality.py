@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from glide_core import cli
+from glide_core.contact_sheet import MARGIN
 from glide_core.errors import CheckpointError
-from glide_core.images import MARGIN
 from glide_core.tiny import quality
 from glide_core.tiny.scenes import held_out_scenes, render
 

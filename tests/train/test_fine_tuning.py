@@ -9,7 +9,8 @@ import torch
 
 from drawings import CAPTION, house, write_houses
 from glide_core import cli
-from glide_core.pipeline import Sampling, Stage, generate, to_uint8
+from glide_core.images import to_uint8
+from glide_core.pipeline import Sampling, Stage, generate
 
 COUNT = 32
 SECONDS = 300

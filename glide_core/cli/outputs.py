@@ -1,0 +1,134 @@
+"""Where pictures go: checked before anything is painted, and never lost afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from .. import __version__
+from ..contact_sheet import write_sheet
+from ..errors import GlideError, OptionError
+from ..images import FORMATS, read_parameters, save_image
+from .common import count
+
+FALLBACK = "glide-rescued-"
+
+
+def require_output(option: str, path: Path) -> None:
+    """Make sure, before the work, that a picture can be written to ``path``, and make its folder.
+
+    Raises:
+        OptionError: the name has no suffix of ``FORMATS``, is too long, or is that of a folder, a symbolic link or a
+            read-only file; or the folder cannot be made or written.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise OptionError(f"{option} {path}: give a name that ends in {', '.join(FORMATS)}")
+    require_folder(option, path.parent)
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OptionError(f"{option} {path}: {error.strerror}, choose another name") from error
+    if path.is_dir():
+        raise OptionError(f"{option} {path} is a folder: give the name of a file")
+    if path.is_symlink():
+        raise OptionError(f"{option} {path} is a symbolic link, which is not replaced: give another name")
+    if not os.access(path, os.W_OK):
+        raise OptionError(f"{option} {path} is read-only, which is not replaced: give another name")
+
+
+def require_folder(option: str, folder: Path) -> None:
+    """Make a folder and make sure that it can be written. Raises OptionError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OptionError(f"{option}: cannot write to {folder}: {error.strerror}") from error
+
+
+def is_made(path: Path, parameters: Mapping[str, Any]) -> bool:
+    """Whether the file is there already, made with these parameters by any version."""
+    found = read_parameters(path)
+    return bool(found) and {**found, "version": __version__} == {**parameters, "version": __version__}
+
+
+def write_picture(
+    path: Path, pixels: Tensor, parameters: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a picture and print its name. What cannot be written there is saved under another name.
+
+    Args:
+        pixels: samples [3, H, W] in -1..1, or uint8 [H, W, 3 or 4].
+    Raises:
+        GlideError: the picture had to be saved elsewhere; the message names both files.
+        OSError: it could not be saved anywhere.
+    """
+    try:
+        save_image(path, pixels, dict(parameters), dict(metadata or {}))
+    except (OSError, ValueError) as error:
+        rescued = Path(tempfile.mkdtemp(prefix=FALLBACK)) / "picture.png"
+        save_image(rescued, pixels, dict(parameters))
+        reason = getattr(error, "strerror", None) or error
+        raise GlideError(f"{path} cannot be written ({reason}); the picture was saved as {rescued}") from error
+    say(path)
+
+
+def say(text: object) -> None:
+    """Print a line. A reader that has gone away does not end the work."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+
+
+def note(text: str) -> None:
+    """A remark for the person at the terminal, apart from the names of files on stdout."""
+    print(text, file=sys.stderr)
+
+
+def output_options(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add the options of commands that may try one edit several times."""
+    add = parser.add_argument
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=f"{help}; with --batch OUT-0.png, OUT-1.png, ...",
+    )
+    add(
+        "--batch",
+        type=count,
+        default=1,
+        metavar="N",
+        help="how many pictures to try, each of another seed (default: 1)",
+    )
+    add("--sheet", type=Path, metavar="PNG", help="also write a contact sheet of the tries")
+
+
+def tries(args: argparse.Namespace) -> list[Path]:
+    """The files of ``output_options``, each of which can be written. Raises OptionError."""
+    output = args.output
+    paths = [output] if args.batch == 1 else [output.with_stem(f"{output.stem}-{k}") for k in range(args.batch)]
+    for path in paths:
+        require_output("--output", path)
+    if args.sheet:
+        require_output("--sheet", args.sheet)
+    return paths
+
+
+def write_sheet_of(sheet: Path | None, paths: Sequence[Path]) -> None:
+    """Write the contact sheet of pictures that were made, where one was asked for, and print its name."""
+    if sheet:
+        write_sheet(sheet, (Image.open(path).convert("RGB") for path in paths), [path.name for path in paths])
+        say(sheet)

@@ -1,0 +1,97 @@
+"""Lists of prompts: a text file with a prompt a line, or JSON lines."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import GlideWarning, OptionError
+
+SEPARATOR = "###"
+# What other tools read as options or weights inside of a prompt, and GLIDE would read as words.
+FOREIGN = re.compile(r"(^|\s)--[a-z]|<(lora|lyco|hypernet|embedding):|\bBREAK\b|\",\s*seed\b")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One line of a list.
+
+    Attributes:
+        text: what to draw.
+        negative: what to lead away from, or None where the line does not say.
+        seed: or None where the line does not say.
+    """
+
+    text: str
+    negative: str | None = None
+    seed: int | None = None
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """Read a list; "-" is the standard input.
+
+    Blank lines and lines that begin with # are passed over. A line is ``PROMPT``, ``PROMPT ### NEGATIVE``, ``PROMPT ###
+    NEGATIVE ### SEED``, or a JSON object with "prompt" and perhaps "negative" and "seed". The text is UTF-8, or UTF-16
+    with its byte order mark. Warns of lines in another tool's syntax.
+
+    Raises:
+        OptionError: the file is no text or holds no prompt, or a line is wrong; the message names the line.
+        OSError: the file cannot be read.
+    """
+    content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    prompts = []
+    for number, line in enumerate(_decoded(content, path).splitlines(), start=1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            prompts.append(_parsed(line, f"--prompts {path}, line {number}"))
+    if not prompts:
+        raise OptionError(f"--prompts {path}: there is no prompt in it, write one per line")
+    return prompts
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise OptionError(f"--prompts {path}, line {line}: this is not UTF-8 text ({error.reason})") from error
+
+
+def _parsed(line: str, place: str) -> Prompt:
+    if line.startswith("{"):
+        return _from_json(line, place)
+    if FOREIGN.search(line):
+        warnings.warn(f"{place} looks like another tool's syntax, and is read as words: {line}", GlideWarning, 2)
+    parts = [part.strip() for part in line.split(SEPARATOR)]
+    if len(parts) > 3:
+        raise OptionError(f"{place}: there are {len(parts) - 1} times {SEPARATOR}, at most 2 are understood")
+    return Prompt(
+        parts[0],
+        parts[1] if len(parts) > 1 else None,
+        _seed(parts[2], place) if len(parts) > 2 else None,
+    )
+
+
+def _from_json(line: str, place: str) -> Prompt:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise OptionError(f"{place}: this is not a JSON object ({error})") from error
+    unknown = sorted(set(row) - {"prompt", "negative", "seed"})
+    if unknown or not isinstance(row.get("prompt"), str) or not isinstance(row.get("negative", ""), str):
+        raise OptionError(
+            f'{place}: give "prompt" and perhaps "negative" and "seed", here are {", ".join(row) or "none"}'
+        )
+    return Prompt(row["prompt"], row.get("negative"), _seed(row["seed"], place) if "seed" in row else None)
+
+
+def _seed(value: object, place: str) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,20}", str(value)):
+        raise OptionError(f"{place}: the seed {value!r} is not a whole number")
+    return int(str(value))
