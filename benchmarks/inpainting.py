@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from glide_core.contact_sheet import write_sheet  # noqa: E402
 from glide_core.diffusion.inpainting import REPAINT_PASSES  # noqa: E402
+from glide_core.editing.blending import Blend  # noqa: E402
 from glide_core.editing.photo import Editor  # noqa: E402
 from glide_core.editing.regions import Region, around, stitch  # noqa: E402
 from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402
@@ -126,11 +127,11 @@ class Case:
             medium = dataclasses.replace(self.wanted, size="medium")  # its size in the square is the model's choice
             self.prompt = prompt(dataclasses.replace(scene, objects=(medium,), relation=None))
         else:
-            self.region, self.prompt = Region(0, 0, 0, SIDE, self.own), prompt(wanted_scene)
+            self.region, self.prompt = Region(0, 0, 0, SIDE, self.own.float()), prompt(wanted_scene)
         pictures = [render(scene), render(wanted_scene)]
         if photo:
             pictures = [photographed(picture, np.random.default_rng(k)) for picture in pictures]
-        self.batch_index, self.truth = pictures
+        self.picture, self.truth = pictures
 
     def hit(self, picture: np.ndarray) -> bool:
         """Whether the judge sees the wanted colour and shape in the hole."""
@@ -143,9 +144,9 @@ def measure(editor: Editor, cases: list[Case]) -> tuple[list[bool], np.ndarray, 
     """Hits, colour steps [N, 3] (original, hard, Poisson) and pictures."""
     hits, steps, pictures = [], [], []
     for k, case in enumerate(cases):
-        image = torch.from_numpy(case.batch_index)[None].float() / 255
+        image = torch.from_numpy(case.picture)[None].float() / 255
         crop = editor(case.prompt, image, case.own[None].float(), case.region, seed=k)
-        hard, poisson = (stitch(image, [case.region], crop, how=how) for how in ("hard", "poisson"))
+        hard, poisson = (stitch(image, [case.region], crop, blend=Blend(how)) for how in ("hard", "poisson"))
         picture = (hard[0] * 255).round().byte().numpy()
         hits.append(case.hit(picture))
         steps.append([colour_step(part[0], case.own) for part in (image, hard, poisson)])

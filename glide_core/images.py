@@ -1,7 +1,7 @@
 """Pictures: the ranges and layouts that they have in memory, and the files that they come from and go to.
 
-Three forms are in use. Models work on ``samples`` [B, 3, H, W] in -1..1. Photos and ComfyUI's images are [B, H, W, C] in
-0..1. Files hold uint8 [H, W, C].
+Three forms are in use. Models work on ``samples`` [B, 3, H, W] in -1..1. Photos and ComfyUI's images are [B, H, W, C]
+in 0..1. Files hold uint8 [H, W, C].
 """
 
 from __future__ import annotations
@@ -81,8 +81,6 @@ def read_image(path: str | Path) -> Tensor:
 def read_photo(path: str | Path) -> Photo:
     """Read a photo with its transparency and metadata. Warns where something is lost. Raises like ``read_image``."""
     with _opened(path) as file:
-        if file.tile and "16" in str(file.tile[0][3]) and file.mode in ("RGB", "RGBA"):
-            warnings.warn(f"{path} has 16 bits a channel, the result will have 8", GlideWarning, stacklevel=2)
         metadata = {key: file.info[key] for key in KEPT if key in file.info and key != "exif"}
         if file.mode not in ("RGB", "RGBA", "P"):  # a profile for grey or for inks does not fit the result
             metadata.pop("icc_profile", None)
@@ -90,7 +88,7 @@ def read_photo(path: str | Path) -> Photo:
         exif = _exif_bytes(upright)
         if exif:
             metadata["exif"] = exif
-        pixels = np.array(_in_mode(upright, "RGBA"))
+        pixels = np.array(_in_mode(upright, "RGBA", file))
         if pixels[..., 3].min() == 255:
             pixels = pixels[..., :3]
         return Photo(torch.from_numpy(pixels)[None].float() / 255, metadata, file.size, _orientation(file))
@@ -112,7 +110,7 @@ def read_mask(path: str | Path, photo: Photo | None = None) -> Tensor:
         if photo and photo.orientation != 1 and image.size == photo.stored_size and _orientation(file) == 1:
             image.getexif()[ExifTags.Base.Orientation] = photo.orientation
             image = ImageOps.exif_transpose(image)
-        pixels = np.array(_in_mode(image, "RGBA")).astype(np.float32) / 255
+        pixels = np.array(_in_mode(image, "RGBA", file)).astype(np.float32) / 255
     alpha = pixels[..., 3]
     grey = np.array(pixels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32))
     if alpha.min() == 1:
@@ -127,6 +125,7 @@ def _opened(path: str | Path) -> Image.Image:
         if Path(path).suffix.lower() in (".heic", ".heif"):
             _register_heif(path)
         file = Image.open(path)
+        deep = any("16" in str(part[3]) for part in file.tile) and file.mode in ("RGB", "RGBA")
         file.load()
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is not a picture that Pillow can read") from error
@@ -134,6 +133,8 @@ def _opened(path: str | Path) -> Image.Image:
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if deep:
+        warnings.warn(f"{path} has 16 bits a channel, the result will have 8", GlideWarning, stacklevel=3)
     if getattr(file, "n_frames", 1) > 1:
         warnings.warn(f"{path} has {file.n_frames} frames, the first is read", GlideWarning, stacklevel=3)
     return file
@@ -153,7 +154,7 @@ def converted(file: Image.Image, mode: str) -> Image.Image:
     Raises:
         ImageError: its values are 32-bit integers, or floating point outside of 0..1: their range cannot be told.
     """
-    return _in_mode(_upright(file), mode)
+    return _in_mode(_upright(file), mode, file)
 
 
 def _upright(file: Image.Image) -> Image.Image:
@@ -180,21 +181,25 @@ def _exif_bytes(upright: Image.Image) -> bytes:
         return b""
 
 
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+def _in_mode(image: Image.Image, mode: str, file: Image.Image) -> Image.Image:
+    """``image``, which is ``file`` or that turned, in another mode."""
+    name = getattr(file, "filename", "") or "the picture"
     if image.mode == "F":
-        image = _from_float(image)
-    elif image.mode == "I" and image.format not in ("PNG", "PPM", None):
-        raise ImageError(f"{_name(image)} holds 32-bit integers, whose range is unknown: save it with 8 or 16 bits")
+        image = _from_float(image, str(name))
+    elif image.mode == "I" and file.format not in ("PNG", "PPM"):
+        raise ImageError(f"{name} holds 32-bit integers, whose range is unknown: save it with 8 or 16 bits")
     elif image.mode.startswith("I"):  # 16 bits of grey, which Pillow's own conversion would cut off at 255
         image = _from_16_bits(image)
     return image.convert(mode)
 
 
-def _from_float(image: Image.Image) -> Image.Image:
+def _from_float(image: Image.Image, name: str) -> Image.Image:
     values = np.asarray(image)
-    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-        span = f"{np.nanmin(values):g} to {np.nanmax(values):g}"
-        raise ImageError(f"{_name(image)} holds floating point values from {span}: scale them to 0..1")
+    if not np.isfinite(values).all():
+        raise ImageError(f"{name} holds floating point values that are not numbers: write it again without them")
+    if values.min() < 0 or values.max() > 1:
+        span = f"{values.min():g} to {values.max():g}"
+        raise ImageError(f"{name} holds floating point values from {span}: scale them to 0..1")
     return Image.fromarray((values * 255).round().astype(np.uint8))
 
 
@@ -205,10 +210,6 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     if not isinstance(key, int):
         return grey
     return Image.merge("LA", (grey, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
-
-
-def _name(image: Image.Image) -> str:
-    return str(getattr(image, "filename", "") or "the picture")
 
 
 def save_image(
@@ -222,8 +223,9 @@ def save_image(
     Args:
         path: its suffix is one of ``FORMATS``.
         pixels: samples [3, H, W] in -1..1, or uint8 [H, W, 3 or 4].
-        parameters: noted in the file as JSON: in a PNG's text chunk "parameters", else in EXIF's UserComment. The prompt
-            is noted as the description, too. (A chunk named "prompt" would not do: ComfyUI takes that for a graph.)
+        parameters: noted in the file as JSON: in a PNG's text chunk "parameters", else in EXIF's UserComment. The
+            prompt is noted as the description, too. (A chunk named "prompt" would not do: ComfyUI takes that for a
+            graph.)
         metadata: of the ``Photo`` that was edited.
     Raises:
         ImageError: the suffix is none of ``FORMATS``.

@@ -9,8 +9,8 @@ import torch
 from .errors import OptionError
 
 GIB = 2**30
-# Bytes that a U-Net needs at its peak for each pixel of a batch, channel of its first level and byte of a number. On a CPU
-# the full-size base took 28, the upsampler 12 to 15, the embedded ones 15 to 17: the largest, and half as much again.
+# Bytes that a U-Net needs at its peak for each pixel of a batch, channel of its first level and byte of a number. On a
+# CPU the full-size base took 28, the upsampler 12 to 15, the embedded ones 15 to 17: the largest, and half as much.
 UNET_FACTOR = 40
 # A photo is held several times while it is edited: as it was, as it is, its masks, distances and crops.
 PHOTO_BYTES_A_PIXEL = 64

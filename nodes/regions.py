@@ -7,7 +7,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..glide_core.editing import regions
-from ..glide_core.editing.blending import BLENDS
+from ..glide_core.editing.blending import BLENDS, Blend
 from .checks import blend_error, named
 from .host import feedback
 from .schema import schema
@@ -174,7 +174,7 @@ class GlideStitch(io.ComfyNode):
 
 def _stitch(crops, cut: Cut, blend: str, feather: int, match_colours: bool):
     """The whole pictures, and the part of their masks that no square has painted."""
-    image = regions.stitch(cut.image, cut.squares, crops, how=blend, feather=feather, match=match_colours)
+    image = regions.stitch(cut.image, cut.squares, crops, blend=Blend(blend, feather, match_colours))
     rest = cut.mask.clone()
     for square in cut.squares:
         rest[square.batch_index][square.own] = 0

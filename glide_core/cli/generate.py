@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prompts",
         type=Path,
         metavar="FILE",
-        help="a prompt per line instead, or - for the standard input; the prompt number i is drawn with seed + i. A line "
+        help="a prompt per line instead, or - for the standard input; prompt number i is drawn with seed + i. A line "
         "may go on with '### NEGATIVE' and '### SEED', or be a JSON object; lines that begin with # are passed over",
     )
     add(
@@ -80,7 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch",
         type=common.count,
         metavar="N",
-        help=f"how many pictures of PROMPT (default: 1); with --prompts how many at a time (default: {PICTURES_AT_A_TIME})",
+        help="how many pictures of PROMPT (default: 1); with --prompts how many at a time "
+        f"(default: {PICTURES_AT_A_TIME})",
     )
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     add("--stage", choices=("base", "all"), default="all", help="base stops at 64x64 (default: all, 256x256)")
@@ -168,7 +169,7 @@ def _unmade(jobs: list[Job], recorded: Mapping[str, Any], overwrite: bool) -> li
     others = [job.path for job in todo if job.path.exists()]
     if others and not overwrite:
         raise OptionError(
-            f"--output: {others[0]} is another picture ({len(others)} in all): choose another folder, or give --overwrite"
+            f"--output: {others[0]} is another picture, one of {len(others)}: choose another folder, or --overwrite"
         )
     if len(todo) < len(jobs):
         outputs.note(f"{len(jobs) - len(todo)} of {len(jobs)} pictures are there already")

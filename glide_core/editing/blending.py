@@ -22,8 +22,8 @@ class Blend:
     """How a repainted part is joined with the picture around it.
 
     Attributes:
-        how: "hard" keeps to the mask; "feather" fades out over so many pixels outside of it; "poisson" keeps the painted
-            gradients and takes the colours from the border (Perez 2003).
+        how: "hard" keeps to the mask; "feather" fades out over so many pixels outside of it; "poisson" keeps the
+            painted gradients and takes the colours from the border (Perez 2003).
         feather: pixels, used by "feather".
         match_colours: first give the painted part the colours that the picture has around it, see ``match_colours``.
     Raises:
@@ -72,6 +72,9 @@ def _opencv():
     except ImportError as error:  # nothing else here needs it, and ComfyUI does not bring it
         raise OptionError("blend poisson needs OpenCV: pip install opencv-python-headless") from error
     return cv2
+
+
+FEATHERED = Blend()
 
 
 def feathered(own: Tensor, feather: int) -> Tensor:

@@ -15,7 +15,7 @@ from ..images import to_channels_first, to_channels_last
 from ..models.config import UPSCALE
 from ..pipeline import UPSAMPLING, Sampling, Stage
 from . import regions
-from .blending import Blend
+from .blending import FEATHERED, Blend
 
 Progress = Callable[[str], AbstractContextManager]
 
@@ -117,7 +117,7 @@ def edit(
     found: list[regions.Region],
     *,
     seed: int = 0,
-    blend: Blend = Blend(),
+    blend: Blend = FEATHERED,
 ) -> Tensor:
     """Repaint squares one after the other, each seeing the ones before.
 

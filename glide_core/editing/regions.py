@@ -18,7 +18,7 @@ from torch import Tensor
 from ..diffusion.inpainting import fit_mask
 from ..diffusion.tiles import starts
 from ..errors import ImageError
-from .blending import Blend
+from .blending import FEATHERED, Blend
 
 MIN_SIDE = 32
 MAX_REGIONS = 64
@@ -81,8 +81,8 @@ def clean(mask: Tensor) -> Tensor:
 def without_specks(mask: Tensor) -> tuple[Tensor, int]:
     """The mask [B, H, W] without stray pixels, and how many pixels were left out.
 
-    A connected part is a speck where it has at most ``SPECK`` pixels and the largest part of the same picture has at least
-    ``SPECK_RATIO`` times as many.
+    A connected part is a speck where it has at most ``SPECK`` pixels and the largest part of the same picture has at
+    least ``SPECK_RATIO`` times as many.
     """
     kept, left_out = mask.clone(), 0
     for part in kept:
@@ -227,7 +227,7 @@ def stitch(
     squares: list[Region],
     crops: Tensor,
     *,
-    blend: Blend = Blend(),
+    blend: Blend = FEATHERED,
     interpolation: str = "area",
 ) -> Tensor:
     """Put repainted squares back. Outside of what they own (and its feather) the values are the image's very own.

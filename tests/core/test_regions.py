@@ -5,6 +5,9 @@ import pytest
 import torch
 
 from glide_core.editing import blending, regions
+from glide_core.editing.blending import Blend
+
+HARD = Blend("hard")
 
 SIZES = [(16, 16), (17, 301), (255, 33), (300, 400), (97, 101), (199, 256), (641, 480)]
 LARGE = {13: (2000, 3000), 29: (1001, 1300)}
@@ -40,7 +43,7 @@ def test_outside_the_feather_not_one_value_differs(number):
     crops, masks = regions.cut(image, mask, found, size, ("area", "lanczos")[number % 2])
     assert crops.shape == (len(found), size, size, 3) and masks.shape == (len(found), size, size)
     assert (masks > 0).any() == (mask > 0).any()
-    out = regions.stitch(image, found, 1 - crops, how=how, feather=feather, match=bool(number % 4))
+    out = regions.stitch(image, found, 1 - crops, blend=Blend(how, feather, bool(number % 4)))
     assert torch.equal(image, before)
     reach = feather if how == "feather" else 0
     outside = blending.feathered(mask[0] > 0, reach)[None] == 0
@@ -57,9 +60,9 @@ def test_a_square_that_is_not_resized_comes_back_as_it_was(size):
     mask[:, 5:20, 40:70] = 1
     (region,) = regions.around(mask, crop_factor=3)
     crops, masks = regions.cut(image, mask, [region], region.side)
-    assert torch.equal(regions.stitch(image, [region], crops, how="hard"), image)
+    assert torch.equal(regions.stitch(image, [region], crops, blend=HARD), image)
     crops[:] = 0.25
-    out = regions.stitch(image, [region], crops, how="hard")
+    out = regions.stitch(image, [region], crops, blend=HARD)
     assert (out[mask > 0] == 0.25).all() and torch.equal(out[mask == 0], image[mask == 0])
 
 
@@ -85,7 +88,7 @@ def test_one_square_for_each_connected_region():
     image = torch.zeros(2, 100, 100, 3)
     found = regions.around(mask, each=True)
     crops = torch.stack([torch.full((8, 8, 3), value) for value in (0.25, 0.5, 0.75)])
-    out = regions.stitch(image, found, crops, how="hard")
+    out = regions.stitch(image, found, crops, blend=HARD)
     assert (out[0, 5:10, 5:10] == 0.25).all() and (out[0, 50:60, 50:60] == 0.5).all()
     assert (out[1, 90:, 90:] == 0.75).all() and out[mask == 0].sum() == 0
 
@@ -124,8 +127,8 @@ def test_poisson_takes_colours_from_the_border(where):
     own = torch.zeros(96, 96, dtype=torch.bool)
     own[where] = True
     painted = target + torch.tensor([0.2, -0.1, 0.1])
-    hard = blending.blend(painted, target, own, "hard")
-    soft = blending.blend(painted, target, own, "poisson")
+    hard = HARD(painted, target, own.float())
+    soft = Blend("poisson")(painted, target, own.float())
     assert step(soft, own) < 0.5 * step(hard, own)
     assert torch.equal(soft[~own], target[~own])
 
