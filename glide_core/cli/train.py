@@ -9,14 +9,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from ..device import DTYPES
 from ..errors import CheckpointError, OptionError
 from ..files import checkpoints
 from ..models.config import PUBLISHED, TINY, ModelConfig
 from ..tiny import scene_data
 from ..tiny.layout_lesson import LayoutLesson
 from ..train import session
-from ..train.options import SCHEDULES, Options, Phase
+from ..train.options import PRECISIONS, SCHEDULES, Options, Phase
 from ..train.request import FineTune, FromScratch, TrainingRequest
 from ..train.sources import FileSource
 from . import common
@@ -185,7 +184,7 @@ def _memory_options(parser: argparse.ArgumentParser) -> None:
     add("--gradient-checkpointing", action="store_true", help="use much less memory and a third more time")
     add(
         "--precision",
-        choices=("auto", *DTYPES),
+        choices=PRECISIONS,
         default="auto",
         help="auto is bf16 where the hardware computes in it, else fp32 (default: %(default)s)",
     )

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..device import DTYPES
 from ..models.config import TINY
-from ..train.options import Options, Phase
+from ..train.options import PRECISIONS, Options, Phase
 from ..train.request import FineTune, TrainingRequest
 from . import stages, text_lesson, thing_judge_recipe, thing_recipes, vocabulary
 from .layout_lesson import LayoutLesson
@@ -159,7 +158,7 @@ def main() -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
     add(
         "--precision",
-        choices=("auto", *DTYPES),
+        choices=PRECISIONS,
         default="auto",
         help="default: bf16 where the hardware computes in it, else fp32",
     )

@@ -32,6 +32,7 @@ from .loss import DiffusionLoss, Objective
 from .masks import DrawMasks
 from .optim import Optimizer, trained
 from .options import Options
+from .precision import training_precision
 from .recompute import recompute_blocks
 from .samples import Samples
 from .stop import StopRequest
@@ -50,7 +51,7 @@ class Trainer:
         tokenizer: of the model.
         data: pictures of side ``model.config.image_size`` with captions; a ``LabelledDataset`` where there is an
             auxiliary loss.
-        options: the numbers of the training; the precision must not be "auto".
+        options: the numbers of the training.
         out: the folder for ``state.pt``, ``log.csv``, ``<kind>.safetensors`` (the averaged weights as fp16) with its
             tokenizer, ``lora.safetensors`` where the model has additions, and ``samples``.
         objective: what is minimised; the default is ``DiffusionLoss`` with the options' focus and noise offset.
@@ -83,6 +84,7 @@ class Trainer:
         cpu = next(model.parameters()).device.type == "cpu"
         self.accelerator = accelerator or Accelerator(cpu=cpu, mixed_precision="no")
         self.device, self.processes = self.accelerator.device, self.accelerator.num_processes
+        self.precision = training_precision(options.precision, self.device)
         self.model = model.to(self.device)
         self.ema = WeightAverage(model, options.ema)
         if options.recompute:
@@ -111,7 +113,7 @@ class Trainer:
         if self.auxiliary is not None:
             self.auxiliary.to(self.device)
             heads = list(self.auxiliary.parameters())
-        scaler = torch.amp.GradScaler(self.device.type, enabled=self.options.precision == "fp16")
+        scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         return Optimizer(self.model, self.options.lr, muon=self.options.muon, scaler=scaler, others=heads)
 
     def _samples(self, data: Dataset, prompts: Sequence[str]) -> Samples:
@@ -211,8 +213,7 @@ class Trainer:
         return loss.detach() / self.options.accumulate
 
     def _autocast(self) -> torch.autocast:
-        precision = self.options.precision
-        return torch.autocast(self.device.type, DTYPES[precision], enabled=precision != "fp32")
+        return torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
 
     def _report_bad_step(self, loss: float, norm: float) -> None:
         self.bad_steps += 1

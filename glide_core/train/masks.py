@@ -18,7 +18,7 @@ Draw = Callable[[np.ndarray, np.random.Generator], None]
 class DrawMasks(Protocol):
     """Chooses what to erase from pictures whose content is known."""
 
-    def __call__(self, rng: np.random.Generator, labels: Sequence[Any], side: int) -> np.ndarray:
+    def __call__(self, rng: np.random.Generator, labels: Sequence[Any], side: int, /) -> np.ndarray:
         """Draw a mask, as ``random_masks`` returns them, for each label of a ``LabelledDataset``."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..device import DTYPES
 from ..errors import OptionError
 from ..models.config import ModelConfig
 
 SCHEDULES = ("decay", "cosine", "constant")
+PRECISIONS = ("auto", *DTYPES)
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Options:
         decay: that last part, 0..1.
         ema: decay of the averaged weights, which are what is exported.
         caption_dropout: share of the captions that are replaced by the empty one, as guidance needs it, 0..1.
-        precision: "fp32", or "bf16" or "fp16" where autocast allows it, or "auto", which ``session.run`` replaces;
-            weights and averages are always fp32.
+        precision: "fp32"; or "bf16" or "fp16" where autocast allows it; or "auto", see ``training_precision``. Weights
+            and averages are always fp32.
         muon: train the inner matrices with Muon instead of AdamW, see ``Optimizer``.
         focus, noise_offset: see ``DiffusionLoss``.
         accumulate: in how many pieces each process computes its part of a batch, one after the other, to save memory.
@@ -53,6 +55,9 @@ class Options:
         save_every: minutes between checkpoints.
         sample_every: steps between sample sheets, 0 for none.
         tensorboard: also write the log as TensorBoard's event files.
+
+    Raises:
+        OptionError: there is no such schedule or precision, or there is no phase.
     """
 
     phases: tuple[Phase, ...]
@@ -73,6 +78,14 @@ class Options:
     save_every: float = 5.0
     sample_every: int = 0
     tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise OptionError(f"the schedule is {self.schedule!r}: use one of {', '.join(SCHEDULES)}")
+        if self.precision not in PRECISIONS:
+            raise OptionError(f"the precision is {self.precision!r}: use one of {', '.join(PRECISIONS)}")
+        if not self.phases:
+            raise OptionError("there is no phase: give at least one")
 
     @property
     def steps(self) -> int:

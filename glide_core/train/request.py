@@ -36,7 +36,7 @@ class TrainingRequest:
         start: the model to start with.
         data: where the pictures and captions come from.
         out: the folder for all results, see ``Trainer``.
-        options: the numbers of the training. ``session.run`` decides a precision of "auto".
+        options: the numbers of the training.
         inpaint: train the model to fill erased regions; a plain checkpoint gets the inputs for that.
         freeze: the part of the model that stays as it is, if any.
         lora_rank: train additions of this rank instead of the weights; None trains the weights.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import torch
 
-from ..device import pick_device, pick_dtype
+from ..device import pick_device
 from ..errors import MissingPackageError, OptionError
 from . import initial
 from .request import TrainingRequest
@@ -49,12 +48,11 @@ def run(request: TrainingRequest) -> Outcome:
     if not request.resume and (out / "state.pt").exists():
         raise OptionError(f"--out {out} holds a training: go on with it by --resume, or choose another folder")
     device = pick_device(request.device)
-    options = dataclasses.replace(options, precision=training_precision(options.precision, device))
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     torch.manual_seed(options.seed)
     model, tokenizer = initial.build(request, device)
     auxiliary = request.auxiliary(model) if request.auxiliary else None
-    objective = request.objective(model.config, device) if request.objective else None
+    objective = request.objective(model.config, accelerator.device) if request.objective else None
     options.check(model.config, accelerator.num_processes)
     with accelerator.main_process_first():  # which prepares files that the others then only read
         data = request.data.open(
@@ -80,10 +78,3 @@ def run(request: TrainingRequest) -> Outcome:
     trainer.run()
     accelerator.end_training()
     return Outcome(trainer.step, trainer.interrupted, accelerator.is_main_process)
-
-
-def training_precision(name: str, device: torch.device) -> str:
-    """Decide what "auto" means: bf16 where the hardware computes in it, else fp32. fp16 must be asked for."""
-    if name == "auto" and device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return pick_dtype(name, device)

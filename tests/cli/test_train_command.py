@@ -297,28 +297,7 @@ def test_a_new_tiny_model_of_the_scenes_in_phases(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     out = tmp_path / "out"
-    cli.main(
-        [
-            "train",
-            "scenes",
-            "--model",
-            "tiny-base",
-            "--out",
-            str(out),
-            "--scenes",
-            "8",
-            "--resolution",
-            "16",
-            "32",
-            "--steps",
-            "1",
-            "1",
-            "--batch",
-            "2",
-            "1",
-            "--device",
-            "cpu",
-        ]
-    )
+    options = "--scenes 8 --resolution 16 32 --steps 1 1 --batch 2 1 --device cpu"
+    cli.main(["train", "scenes", "--model", "tiny-base", "--out", str(out), *options.split()])
     assert len(losses(out)) == 2 and checkpoints.load(out / "base.safetensors").config == TINY_BASE
     assert torch.load(out / "state.pt", weights_only=True)["optimizer"]["parts"][1]["state"]  # Muon's momenta

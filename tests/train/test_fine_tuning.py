@@ -31,30 +31,8 @@ def test_32_pictures_are_learned_in_minutes(tmp_path):
     before = distance("tiny-base")
     threads, start = torch.get_num_threads(), time.monotonic()
     torch.set_num_threads(2)
-    cli.main(
-        [
-            "train",
-            str(folder),
-            "--init",
-            "tiny",
-            "--out",
-            str(out),
-            "--steps",
-            "200",
-            "--batch",
-            "16",
-            "--lr",
-            "5e-4",
-            "--warmup",
-            "10",
-            "--ema",
-            "0.98",
-            "--device",
-            "cpu",
-            "--sample-every",
-            "100",
-        ]
-    )
+    options = "--steps 200 --batch 16 --lr 5e-4 --warmup 10 --ema 0.98 --device cpu --sample-every 100"
+    cli.main(["train", str(folder), "--init", "tiny", "--out", str(out), *options.split()])
     seconds = time.monotonic() - start
     torch.set_num_threads(threads)
     with (out / "log.csv").open() as file:

@@ -36,6 +36,19 @@ def test_the_rate_rises_and_falls(schedule, expected):
     assert {step: options.lr_scale(step) for step in expected} == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"schedule": "linear"}, "the schedule is 'linear': use one of decay, cosine, constant"),
+        ({"precision": "fp8"}, "the precision is 'fp8': use one of auto, fp32"),
+        ({"phases": ()}, "there is no phase"),
+    ],
+)
+def test_unknown_values_are_refused(changes, message):
+    with pytest.raises(OptionError, match=message):
+        dataclasses.replace(OPTIONS, **changes)
+
+
 def test_what_does_not_suit_a_model_is_named():
     def check(phase, **changes):
         Options(phases=(phase,), **changes).check(BASE, processes=2)
