@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..images import from_uint8
 from . import things
 from .thing_scenes import ThingScene
 from .things import GROUNDS, STYLES, THINGS
@@ -104,7 +105,7 @@ def look(judge: ThingJudge, pictures: np.ndarray) -> list[Sight]:
 
 def to_input(pictures: np.ndarray) -> Tensor:
     """uint8 [B, S, S, 3] -> [B, 3, 64, 64] in -1..1."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = from_uint8(pictures)
     if x.shape[-1] == SIDE:
         return x
     return F.interpolate(x, (SIDE, SIDE), mode="area" if x.shape[-1] > SIDE else "bicubic").clamp(-1, 1)

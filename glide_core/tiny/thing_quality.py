@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..images import from_uint8, to_uint8
 from ..models.text2im import Text2Im, without_inpaint_inputs
-from ..pipeline import Sampling, Stage, generate, inpaint, to_uint8
+from ..pipeline import Sampling, Stage, generate, inpaint
 from . import thing_judge, things
 from .thing_data import textures
 from .thing_judge import ThingJudge
@@ -93,7 +94,7 @@ def inpainting_rows(stage: Stage, judge: ThingJudge, sampling: Sampling, count: 
     masks = np.stack([hole(scene.items[0], side) for scene in scenes])
 
     def some(start: int, stop: int) -> Tensor:
-        image = torch.from_numpy(untouched[start:stop]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        image = from_uint8(untouched[start:stop])
         mask = torch.from_numpy(masks[start:stop])[:, None].float()
         texts = [prompt(scene) for scene in scenes[start:stop]]
         return inpaint(stage, texts, image, mask, sampling, seed=range(start, stop))
