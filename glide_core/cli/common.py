@@ -127,7 +127,7 @@ def compute(args: argparse.Namespace) -> Compute:
 
 def parameters(args: argparse.Namespace, where: Compute) -> dict[str, object]:
     """What a picture depends on, under the names of the options that set it, for the picture's file."""
-    elsewhere = ("run", "prompts", "output", "batch", "sheet", "overwrite")
+    elsewhere = ("run", "prompts", "output", "batch", "sheet", "overwrite", "list_words", "json")
     found = {
         name.replace("_", "-"): str(value) if isinstance(value, Path) else value
         for name, value in vars(args).items()

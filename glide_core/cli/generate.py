@@ -16,7 +16,7 @@ from ..contact_sheet import write_sheet
 from ..diffusion.noise import picture_seeds
 from ..errors import OptionError
 from ..pipeline import UPSAMPLING, Sampling, Stage
-from . import common, outputs
+from . import common, outputs, words
 from .prompts import Prompt, read_prompts
 
 PICTURES_AT_A_TIME = 8
@@ -59,6 +59,8 @@ class Cascade:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``glide generate``."""
     add = parser.add_argument
+    add("--list-words", action="store_true", help="print the words that the checkpoint knows, and draw nothing")
+    add("--json", action="store_true", help="print --list-words as JSON")
     add("prompt", nargs="?", metavar="PROMPT", help="what to draw")
     add(
         "--prompts",
@@ -71,7 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         type=Path,
-        required=True,
         metavar="FILE",
         help="the .png, .jpg or .webp file to write; with --batch 4 OUT.png becomes OUT-0.png to OUT-3.png; with "
         "--prompts a folder for 00000.png, 00001.png, ...",
@@ -107,6 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw what the options ask for. A list skips the pictures that are there already with equal parameters."""
+    if args.list_words:
+        outputs.say(words.listed(words.of_checkpoint(_base_name(args)), as_json=args.json))
+        return
+    if args.output is None:
+        raise OptionError("-o: name the file to write")
     jobs = _list_jobs(args) if args.prompts else _single_jobs(args)
     if args.sheet:
         outputs.require_output("--sheet", args.sheet)
@@ -116,6 +122,7 @@ def run(args: argparse.Namespace) -> None:
     if todo:
         cascade = _cascade(args, where)
         common.warn_of_cuts(cascade.base, [job.prompt for job in todo])
+        words.warn_of_unknown(_base_name(args), [job.prompt for job in todo])
         _paint(cascade, todo, recorded, args.batch or PICTURES_AT_A_TIME)
     if args.sheet:
         write_sheet(args.sheet, _opened(jobs), [job.prompt for job in jobs])
@@ -178,16 +185,19 @@ def _unmade(jobs: list[Job], recorded: Mapping[str, Any], overwrite: bool) -> li
 
 def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
     """Both models before the first is used: an error comes before the work, not in the middle of it."""
-    base = common.family_member(args.checkpoint, "base") or args.checkpoint
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample")
     if args.stage == "all" and not upsampler:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
     return Cascade(
-        common.load_stage(where, "--checkpoint", base, "base"),
+        common.load_stage(where, "--checkpoint", _base_name(args), "base"),
         common.load_stage(where, "--upsampler", upsampler, "upsample") if args.stage == "all" else None,
         common.sampling(args),
         common.sampling(args, "upsample_"),
     )
+
+
+def _base_name(args: argparse.Namespace) -> str:
+    return common.family_member(args.checkpoint, "base") or args.checkpoint
 
 
 def _opened(jobs: list[Job]) -> Iterator[Image.Image]:

@@ -1,0 +1,43 @@
+"""The words that a model knows: listed on request, and a warning about those in a prompt that it does not know."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from ..errors import OptionError
+from ..files import checkpoints
+from ..tiny.words import Words, read
+
+LISTED = ("things", "styles", "backgrounds", "categories")
+
+
+def of_checkpoint(name: str) -> Words:
+    """The words of a checkpoint. Raises OptionError: no list of them is kept beside it."""
+    path = checkpoints.find(name).with_name("words.json")
+    if not path.is_file():
+        raise OptionError(f"--list-words: {name} has no list of words, it was trained on too many")
+    return read(path)
+
+
+def listed(words: Words, *, as_json: bool) -> str:
+    """The words for a reader, or as a JSON object."""
+    lists = {name: asdict(words)[name] for name in LISTED}
+    if as_json:
+        return json.dumps(lists)
+    return "\n".join(f"{name}: {', '.join(values) or 'none'}" for name, values in lists.items())
+
+
+def warn_of_unknown(name: str, prompts: Iterable[str]) -> None:
+    """Say once on stderr which words a model has never seen, if a list of its words is kept beside it."""
+    path = checkpoints.find(name).with_name("words.json")
+    if not path.is_file():
+        return
+    known, unknown = read(path), {}
+    for prompt in prompts:
+        unknown |= known.unknown(prompt)
+    if unknown:
+        named = [word if near is None else f"{word} (did you mean {near}?)" for word, near in unknown.items()]
+        print(f"warning: {name} has never seen: {', '.join(named)}; see --list-words", file=sys.stderr)

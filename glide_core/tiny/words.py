@@ -1,0 +1,87 @@
+"""The words that an embedded model was trained on: ``words.json`` beside it.
+
+python -m glide_core.tiny.words shapes|things OUT
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import CheckpointError
+from . import scenes, thing_scenes
+from .things import CATEGORIES, GROUNDS, STYLES, THINGS
+
+SHORTEST = 4  # of a word that a known one is suggested for
+CAPTIONS = 20000  # enough that every phrasing occurs
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a model knows; ``others`` are all further words of its captions."""
+
+    things: list[str]
+    styles: list[str]
+    backgrounds: list[str]
+    categories: list[str]
+    others: list[str]
+
+    def unknown(self, prompt: str) -> dict[str, str | None]:
+        """The words of a prompt that no caption had, each with the known one that looks most like it, if any does."""
+        known = sorted({word for names in asdict(self).values() for name in names for word in split(name)})
+        found: dict[str, str | None] = {}
+        for word in split(prompt):
+            if word not in known:
+                near = difflib.get_close_matches(word, known, n=1, cutoff=0.75) if len(word) >= SHORTEST else []
+                found[word] = near[0] if near else None
+        return found
+
+
+def split(text: str) -> list[str]:
+    """The words of a text in lower case."""
+    return re.findall(r"\w+", text.lower())
+
+
+def of_shapes() -> Words:
+    rng = np.random.default_rng(0)
+    captions = [scenes.caption(scenes.sample_scene(seed), rng) for seed in range(CAPTIONS)]
+    return _words(captions, list(scenes.SHAPES), list(scenes.STYLES), list(scenes.BACKGROUNDS), [])
+
+
+def of_things() -> Words:
+    rng = np.random.default_rng(0)
+    captions = [thing_scenes.caption(thing_scenes.sample_scene(rng), rng).text for _ in range(CAPTIONS)]
+    shapes = of_shapes()
+    return _words(
+        captions + shapes.others, [*THINGS, *shapes.things], [*STYLES, *shapes.styles], list(GROUNDS), list(CATEGORIES)
+    )
+
+
+def _words(texts: list[str], *lists: list[str]) -> Words:
+    named = {word for names in lists for name in names for word in split(name)}
+    lists = tuple(list(dict.fromkeys(names)) for names in lists)  # things and shapes share the style "flat"
+    return Words(*lists, others=sorted({word for text in texts for word in split(text)} - named))
+
+
+def read(path: Path) -> Words:
+    """Raises CheckpointError: the file is not there, or has no words in it."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Words(**{field.name: values[field.name] for field in fields(Words)})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is no list of words: install this package again ({error})") from error
+
+
+def main(what: str, out: str) -> None:
+    words = {"shapes": of_shapes, "things": of_things}[what]()
+    Path(out).write_text(json.dumps(asdict(words), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
