@@ -1,23 +1,45 @@
 # make demo      draw prompts with the embedded models into output/
-# make test      lint and all tests but the slow ones
+# make test      all tests but the slow and the nightly ones
+# make lint      style: ruff's rules and its format
+# make format    mend what of that can be mended
+# make types     mypy
+# make docs      the documents as a site in build/site, without a warning
+# make nightly   long property tests
 # make comfyui   start the ComfyUI in COMFYUI_PATH with this pack and its example graphs
 # make clean     remove what these made
 
 PYTHON ?= python3
 PIP := .venv/bin/python -m pip
 INSTALLED := .venv/.installed
+INSTALLED_DOCS := .venv/.installed-docs
 
-.PHONY: demo test comfyui clean
+.PHONY: demo test lint format types docs nightly comfyui clean
 
-# These steps suit the tiny base: glide_core/assets/tiny/README.md.
+# These steps suit the tiny base: docs/tiny-models.md.
 demo: $(INSTALLED)
 	.venv/bin/glide generate --prompts demo/prompts.txt -o output --sheet output/sheet.png --batch 4 \
 		--steps 10,10,10,10,20
 	@echo "Look at output/sheet.png, and at the single pictures beside it."
 
 test: $(INSTALLED)
+	.venv/bin/python -m pytest -m "not slow and not nightly" -rs
+
+nightly: $(INSTALLED)
+	.venv/bin/python -m pytest -m nightly -rs
+
+lint: $(INSTALLED)
 	.venv/bin/ruff check .
-	.venv/bin/python -m pytest -m "not slow" -rs
+	.venv/bin/ruff format --check .
+
+format: $(INSTALLED)
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+types: $(INSTALLED)
+	.venv/bin/mypy
+
+docs: $(INSTALLED_DOCS)
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 # Without an NVIDIA GPU, PyPI's torch for Linux would bring gigabytes of CUDA in vain. There the choice is a wheel that
 # this machine keeps for pip (PIP_FIND_LINKS), then PyTorch's own CPU build, and only then PyPI's, by the last line.
@@ -29,6 +51,10 @@ $(INSTALLED): pyproject.toml
 		|| true; \
 	fi
 	$(PIP) install -e ".[test]"
+	touch $@
+
+$(INSTALLED_DOCS): $(INSTALLED)
+	$(PIP) install -e ".[docs]"
 	touch $@
 
 # A base directory of its own keeps that ComfyUI's settings and custom nodes out of this, and this out of them.

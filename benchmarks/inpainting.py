@@ -1,6 +1,6 @@
 """How well inpainting obeys, and how well it joins: on drawn scenes, with a judge that knows them.
 
-    python benchmarks/inpainting.py [--count 100] [--context visible,hidden,0.4] [--photo] [--crop 2] ...
+    python benchmarks/inpainting.py [--count 100] [--hide-until 0,1,0.4] [--photo] [--crop 2] ...
 
 A hole is cut around one object of a held-out scene (256x256), and the prompt asks for another object there. A hit is an
 object of the asked colour and shape in the hole; the first row is what the judge says of true renderings. With --photo
@@ -35,7 +35,6 @@ from glide_core.pipeline import UPSAMPLING, Sampling, Stage  # noqa: E402
 from glide_core.tiny.judge import look  # noqa: E402
 from glide_core.tiny.scenes import COLOURS, SHAPES, SIDE, Object, Scene, held_out_scenes, prompt, render  # noqa: E402
 
-CONTEXTS = {"visible": 0.0, "hidden": 1.0}
 MARGIN = 6  # pixels of background around the object that is cut out
 
 
@@ -43,7 +42,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--count", type=int, default=100, help="default: %(default)s")
-    add("--context", default="visible,hidden", help="visible, hidden or parts of the steps (default: %(default)s)")
+    add("--hide-until", default="0,1", help="shares of the steps, as of `glide inpaint` (default: %(default)s)")
     add(
         "--repaint-passes",
         type=int,
@@ -61,9 +60,9 @@ def parse() -> argparse.Namespace:
     add("--upsampler", default="tiny-upsample-inpaint")
     add("--steps", default="30")
     add("--sampler", default="ddpm")
-    add("--guidance", type=float, default=3.0)
+    add("--guidance-scale", type=float, default=3.0)
     add("--upsample-steps", default="15")
-    add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first context as a sheet")
+    add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first value as a sheet")
     return parser.parse_args()
 
 
@@ -161,20 +160,20 @@ def main() -> None:
     base, upsampler = Stage.load(args.base), Stage.load(args.upsampler)
     scenes = [scene for scene in held_out_scenes(3 * args.count) if scene.relation != "inside"][: args.count]
     cases = [Case(scene, k, args.photo, args.crop) for k, scene in enumerate(scenes)]
-    print("| context | object in the hole % | colour step: original | hard | Poisson |")
+    print("| hide_until | object in the hole % | colour step: original | hard | Poisson |")
     print("| --- | ---: | ---: | ---: | ---: |")
     print(f"| (true renderings) | {100 * np.mean([case.hit(case.truth) for case in cases]):.1f} | | | |")
-    for name in args.context.split(","):
+    for share in args.hide_until.split(","):
         editor = Editor(
             base,
             upsampler,
-            Sampling(args.steps, args.sampler, args.guidance),
+            Sampling(args.steps, args.sampler, args.guidance_scale),
             dataclasses.replace(UPSAMPLING, steps=args.upsample_steps),
-            hide_until=CONTEXTS[name] if name in CONTEXTS else float(name),
+            hide_until=float(share),
             repaint_passes=args.repaint_passes,
         )
         hits, steps, pictures = measure(editor, cases)
-        print(f"| {name} | {100 * np.mean(hits):.1f} |", " | ".join(f"{value:.2f}" for value in steps.mean(0)), "|")
+        print(f"| {share} | {100 * np.mean(hits):.1f} |", " | ".join(f"{value:.2f}" for value in steps.mean(0)), "|")
         if args.sheet:
             images = [Image.fromarray(picture) for picture in pictures]
             write_sheet(args.sheet, images, [case.prompt for case in cases], columns=8)

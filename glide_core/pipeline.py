@@ -198,7 +198,8 @@ def inpaint(
     Args:
         image: [B, 3, H, W] in -1..1, as large as the model paints (64x64).
         mask: [B or 1, 1, h, w], 1 = repaint, between: by degree; of any size, see ``inpainting.fit_mask``.
-        hide_until, repaint_passes: see ``Inpainting``.
+        hide_until: see ``Inpainting``.
+        repaint_passes: see ``Inpainting``.
     Returns:
         [B, 3, H, W]; where the mask is 0 exactly the image.
     Raises:
@@ -227,7 +228,8 @@ def upsample(
     What is larger than the model was trained for is denoised in overlapping windows (``tiles``).
 
     Args:
-        image, mask: for an inpainting upsampler: [B, 3, 4h, 4w], kept where the mask ([B or 1, 1, any size]) is 0.
+        image: for an inpainting upsampler: [B, 3, 4h, 4w] in -1..1, kept where the mask is 0.
+        mask: for an inpainting upsampler: [B or 1, 1, any height, any width], 1 = repaint.
     Raises:
         ValueError: the checkpoint is not such an upsampler, there is not one prompt per picture, or image and mask do
             not fit.

@@ -3,7 +3,7 @@
 The command also makes the models of things and their judge (``thing_recipes``, ``thing_judge_recipe``), which are not
 shipped yet.
 
-The shipped models came from these stages; ``assets/tiny/README.md`` says how long that took. A recipe runs on a CPU and
+The shipped models came from these stages; ``docs/tiny-models.md`` says how long that took. A recipe runs on a CPU and
 on a GPU. When it was stopped and is started again, it goes on where it was.
 """
 

@@ -1,6 +1,6 @@
 """Captioned scenes that a program draws: what the embedded tiny models learn from.
 
-This is the grammar of the prompts, which ``assets/tiny/README.md`` describes in words::
+This is the grammar of the prompts, which ``docs/tiny-models.md`` describes in words::
 
     prompt      = objects ["on a(n)" background "background"]
     objects     = object | object relation object
