@@ -265,7 +265,7 @@ class Trainer:
         path = self.out / f"{config.kind}.safetensors"
         checkpoints.save(lora.merged(average), config, path, dtype=torch.float16, step=self.step)
         self.out.joinpath(f"{config.kind}.tokenizer.json").write_text(self.tokenizer.to_json(), encoding="utf-8")
-        if lora.is_added(average):
+        if lora.has_additions(average):
             lora.save(average, self.out / "lora.safetensors", step=self.step)
 
     def resume(self) -> None:

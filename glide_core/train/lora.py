@@ -80,7 +80,7 @@ def save(model: Text2Im, path: Path, **metadata: object) -> None:
     checkpoints.write(tensors, path, dtype=torch.float16, glide_kind=model.config.kind, **metadata)
 
 
-def is_added(model: Text2Im) -> bool:
+def has_additions(model: Text2Im) -> bool:
     """Does any layer have an addition?"""
     return any(parametrize.is_parametrized(layer) for layer in model.modules())
 

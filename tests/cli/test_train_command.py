@@ -242,6 +242,7 @@ def test_the_layout_lesson_is_for_scenes_and_base_models(small, houses, tmp_path
     [
         ("base", "base", "plain", "base"),
         ("base", "upsample", "plain", "upsample"),
+        ("openai", "upsample", "plain", "upsample"),
         ("base", "base", "inpaint", "base"),  # the published inpainting model is not there
         ("tiny", "base", "plain", "tiny-base"),
         ("tiny", "upsample", "inpaint", "tiny-upsample-inpaint"),
