@@ -1,0 +1,236 @@
+"""Nothing painted is lost, nothing that is there is written over unasked, and what cannot work is told beforehand."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from glide_core import cli
+from glide_core.images import FORMATS, read_parameters
+
+QUICK = ["--dtype", "fp32", "--device", "cpu", "--steps", "1", "--guidance-scale", "1"]
+BASE = ["--stage", "base", *QUICK]
+CASCADE = [*QUICK, "--upsample-steps", "1"]
+ROOT = Path(cli.__file__).parents[2]
+PROMPTS = [f"a red circle {k}" for k in range(6)]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("\n".join(PROMPTS))
+    return tmp_path
+
+
+def fails(capsys, *arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(list(arguments))
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+# Lists
+
+
+def test_a_second_run_makes_nothing_anew(capsys):
+    command = ["generate", "--prompts", "list.txt", "-o", "out", *BASE]
+    cli.main(command)
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    capsys.readouterr()
+    cli.main(command)
+    out, err = capsys.readouterr()
+    assert out == "" and "6 of 6 pictures are there already" in err
+    assert before == {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+
+
+def test_a_run_that_was_stopped_goes_on_with_what_is_missing(capsys):
+    command = ["generate", "--prompts", "list.txt", "-o", "out", "--batch", "1", *BASE]
+    cli.main(command)
+    whole = contents("out")
+    for name in ("00001.png", "00004.png"):
+        Path("out", name).unlink()
+    capsys.readouterr()
+    cli.main(command)
+    assert capsys.readouterr().out.split() == [str(Path("out", f"0000{k}.png")) for k in (1, 4)]
+    assert contents("out") == whole
+
+
+@pytest.mark.parametrize("change", [["--seed", "9"], ["--negative", "blue"], ["--steps", "2"]])
+def test_another_run_does_not_write_over_pictures(capsys, change):
+    command = ["generate", "--prompts", "list.txt", "-o", "out", *BASE]
+    cli.main(command)
+    before = contents("out")
+    says = fails(capsys, *command, *change)
+    assert says.startswith("glide generate: error: --output: out/00000.png is another picture, one of 6")
+    assert contents("out") == before
+    cli.main([*command, *change, "--overwrite"])
+    assert contents("out").keys() == before.keys() and contents("out") != before
+
+
+@pytest.mark.slow
+def test_kill_at_any_moment_leaves_whole_pictures_and_the_next_run_goes_on():
+    command = [
+        sys.executable,
+        "-m",
+        "glide_core",
+        "generate",
+        "--prompts",
+        "list.txt",
+        "-o",
+        "out",
+        "--batch",
+        "1",
+        *BASE,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(float(rng.uniform(1, 6)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for path in Path("out").glob("*.png"):
+            with Image.open(path) as image:
+                image.load()
+    subprocess.run(command, env=environment, check=True)
+    assert sorted(path.name for path in Path("out").glob("*.png")) == [f"0000{k}.png" for k in range(6)]
+    assert [read_parameters(f"out/0000{k}.png")["prompt"] for k in range(6)] == PROMPTS
+
+
+# Names
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_holds_the_parameters(suffix):
+    cli.main(["generate", "a red circle", "-o", f"out{suffix}", "--seed", "3", *BASE])
+    found = read_parameters(f"out{suffix}")
+    assert found["prompt"] == "a red circle" and found["seed"] == 3 and found["dtype"] == "fp32"
+
+
+def make_link():
+    Path("target.png").write_bytes(b"mine")
+    Path("out.png").symlink_to("target.png")
+
+
+@pytest.mark.parametrize(
+    "prepare, output, says",
+    [
+        (None, f"{'a' * 300}.png", "File name too long"),
+        (None, "out.gif", "give a name that ends in .png, .jpg, .jpeg, .webp"),
+        (None, "out", "give a name that ends in"),
+        (lambda: Path("out.png").mkdir(), "out.png", "out.png is a folder"),
+        (make_link, "out.png", "is a symbolic link, which is not replaced"),
+        (lambda: Path("file").write_text("x"), "file/out.png", "--output: cannot write to file"),
+    ],
+    ids=["too long", "another format", "no suffix", "folder", "link", "no folder"],
+)
+def test_a_name_that_cannot_be_written_is_told_before_anything_is_painted(capsys, monkeypatch, prepare, output, says):
+    if prepare:
+        prepare()
+    monkeypatch.setattr("glide_core.pipeline.Stage.load", lambda *args, **kwargs: pytest.fail("a model was loaded"))
+    assert says in fails(capsys, "generate", "a red circle", "-o", output, *BASE)
+
+
+def test_every_name_of_a_batch_is_checked(capsys):
+    Path("c-1.png").mkdir()
+    assert "c-1.png is a folder" in fails(capsys, "generate", "a red circle", "-o", "c.png", "--batch", "2", *BASE)
+
+
+def test_a_picture_that_cannot_be_written_after_all_is_rescued(capsys, monkeypatch):
+    replace = os.replace
+
+    def full(source, target):
+        if Path(target).name == "out.png":
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    says = fails(capsys, "generate", "a red circle", "-o", "out.png", *BASE)
+    assert "out.png cannot be written (No space left on device); the picture was saved as " in says
+    with Image.open(says.rsplit(" ", 1)[1]) as image:
+        assert image.size == (64, 64)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_the_terminal_cannot_show_are_written(encoding):
+    name = "stern-\N{GLOWING STAR}.png"
+    command = [sys.executable, "-m", "glide_core", "generate", "ein Stern \N{GLOWING STAR}", "-o", name, *BASE]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert Path(name).is_file()
+
+
+def test_a_closed_stdout_does_not_lose_the_picture():
+    command = f"{sys.executable} -m glide_core generate star -o star.png {' '.join(BASE)} >&-"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(command, shell=True, env=environment, check=True, capture_output=True)
+    assert Path("star.png").is_file()
+
+
+# Seeds and tries
+
+
+def test_a_random_seed_is_printed_and_makes_the_picture_again(capsys):
+    cli.main(["generate", "a red circle", "-o", "one.png", "--seed", "random", *BASE])
+    seed = capsys.readouterr().err.split("seed ")[1].split()[0]
+    cli.main(["generate", "a red circle", "-o", "two.png", "--seed", seed, *BASE])
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
+
+
+@pytest.mark.parametrize("command", ["upsample", "inpaint"])
+def test_several_tries_of_one_edit_differ_and_are_made_again_from_their_seeds(command):
+    Image.new("RGB", (16, 16), (200, 30, 30)).save("in.png")
+    Image.new("L", (16, 16), 255).save("mask.png")
+    options = ["in.png", *QUICK, "--temperature", "1"]
+    if command == "inpaint":
+        options += ["--mask", "mask.png", "--upsample-steps", "1"]
+    cli.main([command, *options, "-o", "try.png", "--batch", "3", "--sheet", "sheet.png"])
+    tries = [Path(f"try-{k}.png").read_bytes() for k in range(3)]
+    assert len(set(tries)) == 3 and Path("sheet.png").is_file()
+    seed = read_parameters("try-2.png")["seed"]
+    cli.main([command, *options, "-o", "again.png", "--seed", str(seed)])
+    assert Path("again.png").read_bytes() == tries[2]
+
+
+# Memory
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["generate", "star", "-o", "out.png", "--batch", str(10**30), *BASE], "is not a number from 1 to 1000000"),
+        (["inpaint", "in.png", "--pad", "100000,100000,100000,100000", "-o", "out.png"], "GiB of memory, but"),
+        (["inpaint", "in.png", "--pad", "8,8,8,8", "--square", "1", "-o", "out.png"], "'1' is too small"),
+        (["inpaint", "long.png", "--mask", "long.png", "-o", "out.png", *CASCADE], "a square of 40000x40000 needs"),
+    ],
+    ids=["batch", "margins", "square", "long photo"],
+)
+def test_what_does_not_fit_in_memory_is_refused_with_the_numbers(capsys, arguments, says):
+    Image.new("RGB", (64, 64)).save("in.png")
+    Image.new("L", (40000, 2), 255).save("long.png")
+    assert says in fails(capsys, *arguments)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_no_memory_is_one_clear_line(capsys, monkeypatch, error):
+    def no_memory(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("glide_core.pipeline.Stage.sample", no_memory)
+    says = fails(capsys, "generate", "star", "-o", "out.png", *BASE)
+    assert (
+        says == "glide generate: error: there is not enough memory for this: take a smaller --batch, picture or model"
+    )
