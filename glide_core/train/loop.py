@@ -114,7 +114,14 @@ class Trainer:
             self.auxiliary.to(self.device)
             heads = list(self.auxiliary.parameters())
         scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        return Optimizer(self.model, self.options.lr, muon=self.options.muon, scaler=scaler, others=heads)
+        return Optimizer(
+            self.model,
+            self.options.lr,
+            muon=self.options.muon,
+            scaler=scaler,
+            others=heads,
+            muon_dtype=torch.bfloat16 if self.precision == "bf16" else torch.float32,
+        )
 
     def _samples(self, data: Dataset, prompts: Sequence[str]) -> Samples:
         config, options = self.model.config, self.options

@@ -22,12 +22,19 @@ ITERATIONS = 3  # Jordan takes 5; the embedded models were trained with 3
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan 2024) for matrices and convolutions, with updates that are scaled to the size of AdamW's.
 
-    ``torch.optim.Muon`` computes in bf16, which took as long as the rest of the step on a CPU without bf16 hardware.
-    This class computes in fp32, and orthogonalises all matrices of one shape together.
+    ``torch.optim.Muon`` always computes in bf16, which took as long as the rest of the step on a CPU without bf16
+    hardware. With that hardware it takes less than half of fp32's time. Here matrices of one shape are orthogonalised
+    together.
+
+    Args:
+        dtype: what the matrices are orthogonalised in; weights and momentum stay as they are.
     """
 
-    def __init__(self, params: Sequence[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self, params: Sequence[nn.Parameter], lr: float, momentum: float = 0.95, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]  # no closure: nothing here would call it
@@ -38,7 +45,7 @@ class Muon(torch.optim.Optimizer):
                 alike[p.shape[0], p[0].numel()].append(p)
             for shape, params in alike.items():
                 gradients = torch.stack([self._nesterov(p, group["momentum"]) for p in params])
-                for p, update in zip(params, orthogonalised(gradients)):
+                for p, update in zip(params, orthogonalised(gradients, self.dtype)):
                     p.sub_(update.view(p.shape), alpha=0.2 * math.sqrt(max(shape)) * group["lr"])
 
     def _nesterov(self, p: nn.Parameter, momentum: float) -> Tensor:
@@ -50,16 +57,16 @@ class Muon(torch.optim.Optimizer):
         return gradient.lerp(average, momentum)
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """Bring all singular values of the matrices [K, M, N] near 1 by a few Newton-Schulz iterations."""
+def orthogonalised(matrices: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Bring all singular values of the matrices [K, M, N] near 1 by a few Newton-Schulz iterations in a dtype."""
     if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalised(matrices.mT).mT.contiguous()
-    x: Tensor = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
+        return orthogonalised(matrices.mT, dtype).mT.contiguous()
+    x: Tensor = (matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)).to(dtype)
     a, b, c = NEWTON_SCHULZ
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x
+    return x.to(matrices.dtype)
 
 
 class Optimizer:
@@ -73,6 +80,7 @@ class Optimizer:
         muon: use Muon, too.
         scaler: the one that scaled the loss before the backward pass, as fp16 needs it.
         others: parameters outside of the model that AdamW trains, too.
+        muon_dtype: see ``Muon``.
     """
 
     def __init__(
@@ -83,6 +91,7 @@ class Optimizer:
         muon: bool,
         scaler: torch.amp.GradScaler | None = None,
         others: Iterable[nn.Parameter] = (),
+        muon_dtype: torch.dtype = torch.float32,
     ) -> None:
         named = trained(model)
         hidden = [p for name, p in named.items() if muon and p.ndim > 1 and not NOT_HIDDEN.search(name)]
@@ -92,7 +101,7 @@ class Optimizer:
         if rest:
             self.parts.append(torch.optim.AdamW(rest, lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True))
         if hidden:
-            self.parts.append(Muon(hidden, lr))
+            self.parts.append(Muon(hidden, lr, dtype=muon_dtype))
         self.lr = lr
         self.scaler = scaler or torch.amp.GradScaler(enabled=False)
         self.parameters: list[Tensor] = [*hidden, *rest]

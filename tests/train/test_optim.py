@@ -33,5 +33,16 @@ def test_all_directions_are_updated_alike():
     assert torch.allclose(orthogonalised(matrices.mT.contiguous()), orthogonalised(matrices).mT, atol=1e-6)
 
 
+def test_in_bf16_the_updates_are_as_good_and_of_the_weights_own_type():
+    torch.manual_seed(0)
+    matrices = torch.randn(3, 12, 40) * torch.logspace(0, -0.5, 12)[:, None]
+    made = orthogonalised(matrices, torch.bfloat16)
+    assert made.dtype == torch.float32
+    values = torch.linalg.svdvals(made)
+    assert values.min() > 0.55 and values.max() < 1.35
+    difference = (made - orthogonalised(matrices)).norm() / made.norm()
+    assert 0 < difference < 0.03
+
+
 def test_a_matrix_of_zeros_stays_finite():
     assert torch.equal(orthogonalised(torch.zeros(2, 4, 6)), torch.zeros(2, 4, 6))
