@@ -4,10 +4,13 @@ import argparse
 import ast
 import importlib
 import re
+import runpy
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import glide_core
 from glide_core import cli
@@ -52,6 +55,25 @@ def node_ids():
 def test_every_public_name_is_on_the_page_of_the_library():
     documented = re.findall(r"^::: glide_core\.(\S+)$", (ROOT / "docs" / "library.md").read_text(), re.MULTILINE)
     assert sorted(documented) == sorted(glide_core.__all__)
+
+
+def test_the_examples_of_the_library_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Image.open(ROOT / "example_workflows" / "photos" / "wall.png") as photo:
+        photo.convert("RGB").save("photo.jpg")
+        mask = Image.new("L", photo.size)
+    mask.paste(255, (200, 200, 300, 300))
+    mask.save("mask.png")
+    page = (ROOT / "docs" / "library.md").read_text()
+    for example in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        Path("example.py").write_text(example)
+        runpy.run_path("example.py")
+    with Image.open("circle.png") as circle, Image.open("out.png") as out:
+        assert circle.size == (256, 256)
+        painted = np.asarray(out)
+    with Image.open("photo.jpg") as photo:
+        changed = (painted != np.asarray(photo)).any(-1)
+    assert changed[220:280, 220:280].mean() > 0.9 and not changed[:180].any()
 
 
 @pages
