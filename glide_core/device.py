@@ -31,7 +31,7 @@ def pick_dtype(name: str, device: torch.device) -> str:
 
 def _cpu_has_bf16() -> bool:
     """False also where torch is too old to tell."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

@@ -135,8 +135,9 @@ def _opened(path: str | Path) -> Image.Image:
         raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if deep:
         warnings.warn(f"{path} has 16 bits a channel, the result will have 8", GlideWarning, stacklevel=3)
-    if getattr(file, "n_frames", 1) > 1:
-        warnings.warn(f"{path} has {file.n_frames} frames, the first is read", GlideWarning, stacklevel=3)
+    frames = getattr(file, "n_frames", 1)
+    if frames > 1:
+        warnings.warn(f"{path} has {frames} frames, the first is read", GlideWarning, stacklevel=3)
     return file
 
 

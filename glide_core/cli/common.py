@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import CheckpointError, GlideError, GlideWarning
@@ -104,7 +104,7 @@ def sampling_options(
     old_name(add, f"--{prefix}temp", f"{prefix}temperature", number(0, 10))
 
 
-def old_name(add: Callable, option: str, dest: str, type: Callable) -> None:
+def old_name(add: Callable[..., Any], option: str, dest: str, type: Callable[[str], Any]) -> None:
     """Keep the name that an option had in earlier versions working, without a line in the help."""
     add(option, dest=dest.replace("-", "_"), type=type, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 

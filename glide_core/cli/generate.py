@@ -186,11 +186,13 @@ def _unmade(jobs: list[Job], recorded: Mapping[str, Any], overwrite: bool) -> li
 def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
     """Both models before the first is used: an error comes before the work, not in the middle of it."""
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample")
-    if args.stage == "all" and not upsampler:
+    if args.stage == "base":
+        upsampler = None
+    elif upsampler is None:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
     return Cascade(
         common.load_stage(where, "--checkpoint", _base_name(args), "base"),
-        common.load_stage(where, "--upsampler", upsampler, "upsample") if args.stage == "all" else None,
+        common.load_stage(where, "--upsampler", upsampler, "upsample") if upsampler else None,
         common.sampling(args),
         common.sampling(args, "upsample_"),
     )

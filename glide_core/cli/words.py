@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from ..errors import OptionError
+from ..errors import GlideWarning, OptionError
 from ..files import checkpoints
 from ..tiny.words import Words, read
 
@@ -35,9 +35,11 @@ def warn_of_unknown(name: str, prompts: Iterable[str]) -> None:
     path = checkpoints.find(name).with_name("words.json")
     if not path.is_file():
         return
-    known, unknown = read(path), {}
+    known = read(path)
+    unknown: dict[str, str | None] = {}
     for prompt in prompts:
         unknown |= known.unknown(prompt)
     if unknown:
         named = [word if near is None else f"{word} (did you mean {near}?)" for word, near in unknown.items()]
-        print(f"warning: {name} has never seen: {', '.join(named)}; see --list-words", file=sys.stderr)
+        text = f"{name} has never seen: {', '.join(named)}; see --list-words"
+        warnings.warn(text, GlideWarning, stacklevel=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,7 +67,7 @@ def require_blend(how: str) -> None:
         _opencv()
 
 
-def _opencv():
+def _opencv() -> Any:
     try:
         import cv2
     except ImportError as error:  # nothing else here needs it, and ComfyUI does not bring it

@@ -17,7 +17,7 @@ from ..pipeline import UPSAMPLING, Sampling, Stage
 from . import regions
 from .blending import FEATHERED, Blend
 
-Progress = Callable[[str], AbstractContextManager]
+Progress = Callable[[str], AbstractContextManager[pipeline.Callback | None]]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,6 @@ class Editor:
         Returns:
             [1, side, side, 3] in 0..1, for ``regions.stitch``.
         """
-        options = {"negative": self.negative, "seed": seed}
         size = self.base.model.config.image_size
         crop, hole = self._cut(image, mask, region, size)
         with self.progress("base") as callback:
@@ -64,8 +63,9 @@ class Editor:
                 hide_until=self.hide_until,
                 repaint_passes=self.repaint_passes,
                 denoise=self.denoise,
+                negative=self.negative,
+                seed=seed,
                 callback=callback,
-                **options,
             )
         for name, size in self._sizes(region.side):
             crop, hole = self._cut(image, mask, region, size)
@@ -80,8 +80,9 @@ class Editor:
                     self.upsampling,
                     image=crop,
                     mask=hole,
+                    negative=self.negative,
+                    seed=seed,
                     callback=callback,
-                    **options,
                 )
         return to_channels_last(painted).cpu()
 

@@ -6,7 +6,7 @@ Pictures are [B, H, W, C] float in 0..1, masks [B, H, W] in 0..1 with 1 = repain
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,7 +197,7 @@ def cut(
     return torch.stack(pieces), torch.stack(masks)
 
 
-def _window(region: Region, size, device) -> tuple[Tensor, Tensor]:
+def _window(region: Region, size: Sequence[int], device: torch.device) -> tuple[Tensor, Tensor]:
     """Row and column numbers of a square, mirrored at the picture's edges."""
     rows, columns = (
         _mirrored(start, region.side, length).to(device) for start, length in zip((region.top, region.left), size)
@@ -218,7 +218,7 @@ def resize(image: Tensor, size: tuple[int, int], interpolation: str = "area") ->
     shrinks = max(size) < max(image.shape[:2])
     filter = Image.Resampling.BOX if interpolation == "area" and shrinks else Image.Resampling.LANCZOS
     channels = [Image.fromarray(channel) for channel in image.movedim(-1, 0).cpu().float().contiguous().numpy()]
-    resized = np.stack([channel.resize(size[::-1], filter) for channel in channels], axis=-1)
+    resized = np.stack([np.asarray(channel.resize(size[::-1], filter)) for channel in channels], axis=-1)
     return torch.from_numpy(resized.clip(0, 1)).to(image)
 
 

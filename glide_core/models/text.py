@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .unet import Attention, sdpa
+from .unet import Attention, Device, Factory, Operations, sdpa
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, width, heads, *, attention, operations, **factory):
+    def __init__(self, width: int, heads: int, *, attention: Attention, operations: Operations, **factory: Any) -> None:
         super().__init__()
         self.heads = heads
         self.attention = attention
@@ -24,7 +26,7 @@ class SelfAttention(nn.Module):
 
 
 class MLP(nn.Module):
-    def __init__(self, width, *, operations, **factory):
+    def __init__(self, width: int, *, operations: Operations, **factory: Any) -> None:
         super().__init__()
         self.c_fc = operations.Linear(width, 4 * width, **factory)
         self.gelu = nn.GELU()
@@ -35,7 +37,7 @@ class MLP(nn.Module):
 
 
 class ResidualAttentionBlock(nn.Module):
-    def __init__(self, width, heads, *, attention, operations, **factory):
+    def __init__(self, width: int, heads: int, *, attention: Attention, operations: Operations, **factory: Any) -> None:
         super().__init__()
         self.attn = SelfAttention(width, heads, attention=attention, operations=operations, **factory)
         self.ln_1 = operations.LayerNorm(width, **factory)
@@ -56,11 +58,19 @@ class TextTransformer(nn.Module):
         attention: function with the signature of ``unet.sdpa``.
     """
 
-    def __init__(self, config: ModelConfig, *, operations=nn, attention: Attention = sdpa, device=None, dtype=None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        operations: Operations = nn,
+        attention: Attention = sdpa,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         width = config.xf_width
-        factory = dict(device=device, dtype=dtype)
+        factory: Factory = {"device": device, "dtype": dtype}
         self.transformer = nn.Module()
         self.transformer.resblocks = nn.ModuleList(
             ResidualAttentionBlock(width, config.xf_heads, attention=attention, operations=operations, **factory)
@@ -83,7 +93,7 @@ class TextTransformer(nn.Module):
         """
         x = self.token_embedding(tokens)
         x = torch.where(mask[..., None], x + self.positional_embedding.to(x), self.padding_embedding.to(x))
-        for block in self.transformer.resblocks:
+        for block in cast(nn.ModuleList, self.transformer.resblocks):
             x = block(x)
         x = self.final_ln(x)
         return x, self.transformer_proj(x[:, -1])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import OptionError
 from .config import ModelConfig
 from .text import TextTransformer
-from .unet import UNet
+from .unet import Attention, Device, Factory, Operations, UNet, sdpa
 
 TEXT_PREFIXES = (
     "transformer.",
@@ -24,7 +27,8 @@ TEXT_PREFIXES = (
 
 def split_state_dict(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A published state dict is flat: return its U-Net and its text transformer part."""
-    unet, text = {}, {}
+    unet: dict[str, Tensor] = {}
+    text: dict[str, Tensor] = {}
     for name, tensor in state_dict.items():
         (text if name.startswith(TEXT_PREFIXES) else unet)[name] = tensor
     return unet, text
@@ -57,24 +61,38 @@ def without_inpaint_inputs(state_dict: dict[str, Tensor], config: ModelConfig) -
 class Text2Im(nn.Module):
     """U-Net and text transformer with the flat state dict of the published checkpoints."""
 
-    def __init__(self, config: ModelConfig, **kwargs):
-        """kwargs (operations, attention, device, dtype) go to both parts."""
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        operations: Operations = nn,
+        attention: Attention = sdpa,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """See ``UNet``: both parts get the same operations, attention, device and dtype."""
         super().__init__()
         self.config = config
-        self.unet = UNet(config, **kwargs)
-        self.text = TextTransformer(config, **kwargs)
+        factory: Factory = {"operations": operations, "attention": attention, "device": device, "dtype": dtype}
+        self.unet = UNet(config, **factory)
+        self.text = TextTransformer(config, **factory)
 
-    def state_dict(self, *, destination=None, prefix="", keep_vars=False):
+    def state_dict(  # type: ignore[override]
+        self, *, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        destination = OrderedDict() if destination is None else destination
         for part in (self.unet, self.text):
-            destination = part.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
+            part.state_dict(destination=destination, prefix=prefix, keep_vars=keep_vars)
         return destination
 
-    def load_state_dict(self, state_dict, strict=True, assign=False):
+    def load_state_dict(  # type: ignore[override]
+        self, state_dict: dict[str, Tensor], strict: bool = True, assign: bool = False
+    ) -> None:
         unet, text = split_state_dict(state_dict)
         self.unet.load_state_dict(unet, strict=strict, assign=assign)
         self.text.load_state_dict(text, strict=strict, assign=assign)
 
-    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor, mask: Tensor, **conditions) -> Tensor:
+    def forward(self, x: Tensor, timesteps: Tensor, tokens: Tensor, mask: Tensor, **conditions: Tensor) -> Tensor:
         """Text and U-Net in one call, as training needs it; sampling encodes the text once and calls ``unet``.
 
         Args:
@@ -96,11 +114,13 @@ def unet_input(
 
     Args:
         x: [B, 3, H, W].
-        image: [B, 3, H, W] in -1..1, read where the mask is 1 (inpaint models; default: nothing is known).
-        known: [B, 1, H, W], 1 = known.
+        image: [B, 3, H, W] in -1..1, read where ``known`` is 1 (inpainting models; default: nothing is known).
+        known: [B, 1, H, W], 1 where a pixel of the image is known, 0 where it is to be painted.
         low_res: [B, 3, h, w] in -1..1 (upsamplers), as ``images.quantize`` leaves it.
     Returns:
         [B, config.in_channels, H, W].
+    Raises:
+        OptionError: the model is an upsampler and there is no low_res.
     """
     parts = [x]
     if config.inpaint:
@@ -108,5 +128,7 @@ def unet_input(
         image = torch.zeros_like(x) if image is None else image
         parts += [image * mask, mask]
     if config.low_res:
+        if low_res is None:
+            raise OptionError("an upsampler reads a small picture: give low_res")
         parts.append(F.interpolate(low_res, x.shape[-2:], mode="bilinear", align_corners=False))
     return torch.cat(parts, dim=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,10 @@ from torch import Tensor, nn
 from .config import ModelConfig
 
 Attention = Callable[..., Tensor]
+Operations = Any  # a namespace with the layers of torch.nn, such as torch.nn itself or one of comfy.ops
+Device = torch.device | str | None
+Factory = dict[str, Any]  # arguments that each layer gets
+Resample = Literal["up", "down"]
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, skip_reshape: bool = False) -> Tensor:
@@ -48,7 +53,19 @@ def timestep_embedding(timesteps: Tensor, dim: int, max_period: float = 10000.0)
 class ResBlock(nn.Module):
     """Residual block; the timestep embedding scales and shifts its second norm. Resamples by 2 when up or down."""
 
-    def __init__(self, channels, out_channels, emb_channels, groups, *, resample=None, operations, **factory):
+    def __init__(
+        self,
+        channels: int,
+        out_channels: int,
+        emb_channels: int,
+        groups: int,
+        *,
+        operations: Operations,
+        resample: Resample | None = None,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        factory: Factory = {"device": device, "dtype": dtype}
         super().__init__()
         self.resample = resample
         self.in_layers = nn.Sequential(
@@ -87,7 +104,19 @@ class ResBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Self-attention over the pixels, with the text's keys and values in the same softmax (paper section 2.3)."""
 
-    def __init__(self, channels, context_channels, head_channels, groups, *, attention, operations, **factory):
+    def __init__(
+        self,
+        channels: int,
+        context_channels: int,
+        head_channels: int,
+        groups: int,
+        *,
+        attention: Attention,
+        operations: Operations,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        factory: Factory = {"device": device, "dtype": dtype}
         super().__init__()
         self.heads = channels // head_channels
         self.attention = attention
@@ -112,7 +141,7 @@ class AttentionBlock(nn.Module):
 class Block(nn.Sequential):
     """Layers of one U-Net stage, run with the timestep embedding and the text."""
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:  # type: ignore[override]
         for layer in self:
             x = layer(x) if isinstance(layer, nn.Conv2d) else layer(x, emb, context)
         return x
@@ -127,20 +156,28 @@ class UNet(nn.Module):
         attention: function with the signature of ``sdpa``.
     """
 
-    def __init__(self, config: ModelConfig, *, operations=nn, attention: Attention = sdpa, device=None, dtype=None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        operations: Operations = nn,
+        attention: Attention = sdpa,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.dtype = dtype or torch.get_default_dtype()
-        factory = dict(operations=operations, device=device, dtype=dtype)
-        layer_factory = dict(device=device, dtype=dtype)
+        layer_factory: Factory = {"device": device, "dtype": dtype}
+        factory: Factory = {"operations": operations, **layer_factory}
         width, groups = config.num_channels, config.norm_groups
         emb_channels = 4 * width
         attention_ds = {config.image_size // side for side in config.attention_resolutions}
 
-        def res(channels, out_channels, resample=None):
+        def res(channels: int, out_channels: int, resample: Resample | None = None) -> ResBlock:
             return ResBlock(channels, out_channels, emb_channels, groups, resample=resample, **factory)
 
-        def attend(channels):
+        def attend(channels: int) -> AttentionBlock:
             return AttentionBlock(
                 channels, config.xf_width, config.num_head_channels, groups, attention=attention, **factory
             )
@@ -157,7 +194,7 @@ class UNet(nn.Module):
         skips, ds, last = [channels], 1, len(config.channel_mult) - 1
         for level, mult in enumerate(config.channel_mult):
             for _ in range(config.num_res_blocks):
-                layers = [res(channels, width * mult)]
+                layers: list[nn.Module] = [res(channels, width * mult)]
                 channels = width * mult
                 if ds in attention_ds:
                     layers.append(attend(channels))
