@@ -1,6 +1,6 @@
 """Lets the page of the library show this project's docstrings as they are meant.
 
-griffe takes a section for text where no blank line is before it, and ``image, mask: ...`` for one argument of that name.
+griffe takes a section for text where no blank line is before it, and ``image, mask: ...`` for one argument.
 """
 
 import re
