@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .errors import OptionError
+from .errors import GlideWarning, OptionError
 from .images import write_whole
 
 MARGIN = 12
@@ -17,11 +19,22 @@ CAPTION_SIZE, LINE_HEIGHT = 15, 19
 MIN_COLUMN = 120
 MAX_PIXELS = 150_000_000  # Pillow warns of larger pictures as possible bombs when they are opened
 
+NO_CHARACTER = "\U0010ffff"  # of no font: it shows what a font draws for what it does not have
+FONT_FOLDERS = (
+    "/usr/share/fonts",
+    "~/.local/share/fonts",
+    "/System/Library/Fonts",
+    "/Library/Fonts",
+    "C:/Windows/Fonts",
+)
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def write_sheet(path: Path, images: Iterable[Image.Image], captions: Sequence[str], columns: int = 4) -> None:
     """Write a PNG with pictures side by side. They are drawn one after the other, so a generator keeps memory low.
+
+    A caption in letters that no font here has is numbered instead, and stands in a text file beside the sheet.
 
     Args:
         images: of one size, as many as there are captions.
@@ -31,9 +44,11 @@ def write_sheet(path: Path, images: Iterable[Image.Image], captions: Sequence[st
     images = iter(images)
     first = next(images)
     width, height = first.size
-    font = ImageFont.load_default(CAPTION_SIZE)
     column = max(width, MIN_COLUMN)
-    texts = [_wrapped(caption, font, column) for caption in captions]
+    fonts = [font_for(caption) for caption in captions]
+    named = [caption if font else f"no. {k}" for k, (caption, font) in enumerate(zip(captions, fonts), start=1)]
+    default = ImageFont.load_default(CAPTION_SIZE)
+    texts = [_wrapped(caption, font or default, column) for caption, font in zip(named, fonts)]
     lines = 1 + max(text.count("\n") for text in texts)
     cell_width, cell_height = column + MARGIN, height + lines * LINE_HEIGHT + 2 * MARGIN
     columns = min(columns, len(texts))
@@ -42,11 +57,42 @@ def write_sheet(path: Path, images: Iterable[Image.Image], captions: Sequence[st
     require_sheet_size(path, sheet_size, len(texts))
     sheet = Image.new("RGB", sheet_size, "white")
     draw = ImageDraw.Draw(sheet)
-    for i, (image, text) in enumerate(zip(chain([first], images), texts)):
+    for i, (image, text, font) in enumerate(zip(chain([first], images), texts, fonts)):
         left, top = MARGIN + i % columns * cell_width, MARGIN + i // columns * cell_height
         sheet.paste(image, (left, top))
-        draw.text((left, top + height + MARGIN // 2), text, fill="black", font=font)
+        draw.text((left, top + height + MARGIN // 2), text, fill="black", font=font or default)
     write_whole(path, sheet)
+    numbered = [f"{name}: {caption}" for name, caption, font in zip(named, captions, fonts) if font is None]
+    if numbered:
+        beside = path.with_suffix(".txt")
+        beside.write_text("\n".join(numbered) + "\n", encoding="utf-8")
+        text = f"no font here has the letters of {len(numbered)} prompts: they are numbered, see {beside}"
+        warnings.warn(text, GlideWarning, stacklevel=2)
+
+
+def font_for(text: str) -> Font | None:
+    """A font that has all characters of a text: Pillow's own, else one of the system's, else None."""
+    default = ImageFont.load_default(CAPTION_SIZE)
+    if _has(default, text):
+        return default
+    return next((font for font in _system_fonts() if _has(font, text)), None)
+
+
+@cache
+def _system_fonts() -> tuple[ImageFont.FreeTypeFont, ...]:
+    fonts = []
+    for folder in FONT_FOLDERS:
+        for path in sorted(Path(folder).expanduser().rglob("*.[to]t[fc]")):
+            try:
+                fonts.append(ImageFont.truetype(str(path), CAPTION_SIZE))
+            except OSError:  # a damaged or protected font is none
+                continue
+    return tuple(fonts)
+
+
+def _has(font: Font, text: str) -> bool:
+    missing = bytes(font.getmask(NO_CHARACTER))
+    return all(bytes(font.getmask(character)) != missing for character in set(text) if not character.isspace())
 
 
 def require_sheet_size(path: Path, size: tuple[int, int], count: int) -> None:

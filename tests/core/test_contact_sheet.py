@@ -1,0 +1,47 @@
+"""Contact sheets: every caption can be read, or is found in the file beside."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glide_core import contact_sheet
+from glide_core.contact_sheet import MARGIN, font_for, write_sheet
+from glide_core.errors import GlideWarning, OptionError
+
+
+def squares(*colours):
+    return (Image.new("RGB", (64, 64), colour) for colour in colours)
+
+
+def test_pictures_stand_in_rows_with_their_captions_below(tmp_path):
+    write_sheet(tmp_path / "sheet.png", squares("red", "lime", "blue"), ["a", "b", "c"], columns=2)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    cell = max(64, contact_sheet.MIN_COLUMN) + MARGIN
+    below = 64 + contact_sheet.LINE_HEIGHT + 2 * MARGIN
+    assert sheet[MARGIN + 5, MARGIN + 5].tolist() == [255, 0, 0]
+    assert sheet[MARGIN + 5, MARGIN + cell + 5].tolist() == [0, 255, 0]
+    assert sheet[MARGIN + below + 5, MARGIN + 5].tolist() == [0, 0, 255]
+    caption = sheet[MARGIN + 64 + 2 : MARGIN + below, MARGIN : MARGIN + 30]
+    assert (caption < 100).all(axis=-1).any()
+
+
+def test_letters_that_no_font_has_are_numbered_and_written_beside(tmp_path, monkeypatch):
+    monkeypatch.setattr(contact_sheet, "_system_fonts", tuple)
+    with pytest.warns(GlideWarning, match="the letters of 1 prompts: they are numbered, see .*sheet.txt"):
+        write_sheet(tmp_path / "sheet.png", squares("red", "blue"), ["a star", "\u4e00\u53ea\u523a\u732c"])
+    assert (tmp_path / "sheet.txt").read_text(encoding="utf-8") == "no. 2: \u4e00\u53ea\u523a\u732c\n"
+
+
+@pytest.mark.parametrize("text", ["a red star", "caf\u00e9, na\u00efve \u2014 \u201cyes\u201d", ""])
+def test_ordinary_letters_need_no_other_font(text, monkeypatch):
+    monkeypatch.setattr(contact_sheet, "_system_fonts", lambda: pytest.fail("the system's fonts were looked at"))
+    assert font_for(text) is not None
+
+
+def test_a_sheet_that_no_program_would_open_is_refused(tmp_path):
+    many = 60_000
+    with pytest.raises(OptionError, match="60000 pictures make a sheet of"):
+        write_sheet(tmp_path / "sheet.png", squares("red"), ["a"] * many)
+    assert not list(tmp_path.iterdir())
