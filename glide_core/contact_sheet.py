@@ -45,9 +45,10 @@ def write_sheet(path: Path, images: Iterable[Image.Image], captions: Sequence[st
     first = next(images)
     width, height = first.size
     column = max(width, MIN_COLUMN)
+    require_sheet_size(path, (column, height * len(captions)), len(captions))  # before the fonts are looked at
     fonts = [font_for(caption) for caption in captions]
     named = [caption if font else f"no. {k}" for k, (caption, font) in enumerate(zip(captions, fonts), start=1)]
-    default = ImageFont.load_default(CAPTION_SIZE)
+    default = _default_font()
     texts = [_wrapped(caption, font or default, column) for caption, font in zip(named, fonts)]
     lines = 1 + max(text.count("\n") for text in texts)
     cell_width, cell_height = column + MARGIN, height + lines * LINE_HEIGHT + 2 * MARGIN
@@ -72,10 +73,14 @@ def write_sheet(path: Path, images: Iterable[Image.Image], captions: Sequence[st
 
 def font_for(text: str) -> Font | None:
     """A font that has all characters of a text: Pillow's own, else one of the system's, else None."""
-    default = ImageFont.load_default(CAPTION_SIZE)
-    if _has(default, text):
-        return default
+    if _has(_default_font(), text):
+        return _default_font()
     return next((font for font in _system_fonts() if _has(font, text)), None)
+
+
+@cache
+def _default_font() -> Font:
+    return ImageFont.load_default(CAPTION_SIZE)
 
 
 @cache
