@@ -77,7 +77,7 @@ class Stage:
     @classmethod
     def load(cls, source: str | Path, *, device="cpu", dtype=torch.float32) -> Stage:
         """source: a checkpoint's path or a name that ``checkpoints.find`` knows. Raises CheckpointError."""
-        model = checkpoints.load(source, device=device, dtype=dtype)
+        model = checkpoints.load_model(source, device=device, dtype=dtype)
         model.unet.to(memory_format=torch.channels_last)
         return cls(model, checkpoints.tokenizer_for(model.config, checkpoints.find(source)))
 

@@ -23,7 +23,9 @@ from tqdm import tqdm
 
 from ..errors import CheckpointError, DownloadError
 from ..models.config import PUBLISHED
-from .checkpoints import Shapes, check, models_dir, published_filename, read, shapes
+from .detect import Shapes, check, shapes
+from .folders import models_dir, published_filename
+from .reading import read
 
 MODELS_URL = "https://openaipublic.blob.core.windows.net/diffusion/dec-2021"
 VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
@@ -90,7 +92,7 @@ def fetch(
     recorded beside it (``base.pt.sha256``, for ``sha256sum -c``); later calls compare with that record.
 
     Args:
-        folder: where to (default: ``checkpoints.models_dir``).
+        folder: where to (default: ``folders.models_dir``).
         base_url: a mirror that serves the same file names.
         progress: show a bar and what was done, on stderr.
         files: what can be downloaded.

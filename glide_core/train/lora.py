@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..files import checkpoints
+from ..files.detect import StateDict
 from ..models.text2im import Text2Im
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
@@ -52,9 +53,9 @@ def add(model: Text2Im, rank: int, scale: float = 1.0) -> None:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight.detach(), rank, scale))
 
 
-def merged(model: Text2Im) -> checkpoints.StateDict:
+def merged(model: Text2Im) -> StateDict:
     """The state dict of a model without additions that computes the same."""
-    state_dict: checkpoints.StateDict = model.state_dict()
+    state_dict: StateDict = model.state_dict()
     plain = {name: tensor for name, tensor in state_dict.items() if ".parametrizations." not in name}
     with torch.no_grad():
         return plain | {f"{name}.weight": layer.weight for name, layer in _layers(model)}

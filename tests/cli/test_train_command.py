@@ -76,7 +76,7 @@ def test_the_folder_has_all_that_was_asked_for(small, houses, tmp_path):
     out = tmp_path / "out"
     train(houses, small, out, "--steps", 2, "--sample-every", 2, "--sample-prompt", "a house", "--tensorboard")
     assert {"base.safetensors", "base.tokenizer.json", "log.csv", "state.pt"} <= set(os.listdir(out))
-    assert checkpoints.load(out / "base.safetensors").config == BASE
+    assert checkpoints.load_model(out / "base.safetensors").config == BASE
     with Image.open(out / "samples" / "000002.png") as sheet:
         sample = np.asarray(sheet.crop((MARGIN, MARGIN, MARGIN + 16, MARGIN + 16)), dtype=int)
         around = np.asarray(sheet.crop((0, 0, MARGIN, MARGIN)))
@@ -159,7 +159,7 @@ def test_what_is_frozen_does_not_move(small, houses, tmp_path, frozen, moved):
 def test_an_inpainting_model_from_a_plain_one(small, houses, tmp_path):
     out = tmp_path / "out"
     train(houses, small, out, "--steps", 2, "--variant", "inpaint", "--sample-every", 2)
-    model = checkpoints.load(out / "base-inpaint.safetensors")
+    model = checkpoints.load_model(out / "base-inpaint.safetensors")
     assert model.config.inpaint and model.unet.input_blocks[0][0].weight[:, 3:].abs().sum() > 0
     originals = Folder(houses, 16).batch(np.random.default_rng(0), 40)[0]
     given, drawn = rows_of_the_sheet(out / "samples" / "000002.png")
@@ -300,5 +300,5 @@ def test_a_new_tiny_model_of_the_scenes_in_phases(tmp_path, monkeypatch):
     out = tmp_path / "out"
     options = "--scenes 8 --resolution 16 32 --steps 1 1 --batch 2 1 --device cpu"
     cli.main(["train", "scenes", "--model", "tiny-base", "--out", str(out), *options.split()])
-    assert len(losses(out)) == 2 and checkpoints.load(out / "base.safetensors").config == TINY_BASE
+    assert len(losses(out)) == 2 and checkpoints.load_model(out / "base.safetensors").config == TINY_BASE
     assert torch.load(out / "state.pt", weights_only=True)["optimizer"]["parts"][1]["state"]  # Muon's momenta

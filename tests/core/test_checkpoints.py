@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import models
 
 from glide_core.errors import CheckpointError
-from glide_core.files import checkpoints
+from glide_core.files import checkpoints, detect, reading
 from glide_core.models.config import BASE, PUBLISHED, TINY_BASE, TINY_UPSAMPLE, ModelConfig
 from glide_core.models.text2im import Text2Im
 
@@ -28,9 +28,9 @@ def empty_models_dir(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def weights() -> checkpoints.StateDict:
+def weights() -> detect.StateDict:
     generator = torch.Generator().manual_seed(0)
-    return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in checkpoints.shapes(SMALL).items()}
+    return {name: 0.1 * torch.randn(shape, generator=generator) for name, shape in detect.shapes(SMALL).items()}
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def saved(weights, tmp_path):
     return path
 
 
-def meta_tensors(shapes) -> checkpoints.StateDict:
+def meta_tensors(shapes) -> detect.StateDict:
     return {name: torch.empty(tuple(shape), device="meta") for name, shape in shapes.items()}
 
 
@@ -57,9 +57,9 @@ def assert_same_weights(model: Text2Im, weights):
 def test_published_models_are_recognised(kind, golden_dir):
     manifest = json.loads((golden_dir / "checkpoint_manifests.json").read_text())[kind]
     state_dict = meta_tensors(manifest)
-    config = checkpoints.detect_config(state_dict, {})
+    config = detect.detect_config(state_dict, {})
     assert config == PUBLISHED[kind]
-    checkpoints.check(state_dict, checkpoints.shapes(config))
+    detect.check(state_dict, detect.shapes(config))
 
 
 @pytest.mark.parametrize("inpaint", [False, True])
@@ -75,14 +75,14 @@ def test_published_models_are_recognised(kind, golden_dir):
 )
 def test_sizes_are_read_from_the_shapes(config, inpaint):
     config = dataclasses.replace(config, inpaint=inpaint)
-    assert checkpoints.detect_config(meta_tensors(checkpoints.shapes(config)), {}) == config
+    assert detect.detect_config(meta_tensors(detect.shapes(config)), {}) == config
 
 
 @pytest.mark.parametrize("name", ["clip/image-enc", "clip/text-enc"])
 def test_clip_encoder_is_called_by_its_name(name, golden_dir):
     manifest = json.loads((golden_dir / "checkpoint_manifests.json").read_text())[name]
     with pytest.raises(CheckpointError, match="GLIDE's noised CLIP encoder, not a diffusion model"):
-        checkpoints.detect_config(meta_tensors(manifest), {})
+        detect.detect_config(meta_tensors(manifest), {})
 
 
 @pytest.mark.parametrize(
@@ -95,33 +95,33 @@ def test_clip_encoder_is_called_by_its_name(name, golden_dir):
 )
 def test_another_model_is_refused(shapes, message):
     with pytest.raises(CheckpointError, match=message):
-        checkpoints.detect_config(meta_tensors(shapes), {})
+        detect.detect_config(meta_tensors(shapes), {})
 
 
 def test_wrong_input_channels_are_refused(weights):
     weights = weights | {"input_blocks.0.0.weight": torch.zeros(16, 4, 3, 3)}
     with pytest.raises(CheckpointError, match=r"reads 4 channels, but GLIDE's read one of \[3, 6, 7, 10\]"):
-        checkpoints.detect_config(weights, {})
+        detect.detect_config(weights, {})
 
 
 def test_metadata_wins_over_the_guess():
     config = dataclasses.replace(SMALL, num_head_channels=16, noise_schedule="linear")
-    metadata = {checkpoints.CONFIG_KEY: config.to_json()}
-    assert checkpoints.detect_config(meta_tensors(checkpoints.shapes(config)), metadata) == config
+    metadata = {detect.CONFIG_KEY: config.to_json()}
+    assert detect.detect_config(meta_tensors(detect.shapes(config)), metadata) == config
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"colour": 1}', '{"channel_mult": []}', '{"num_channels": "x"}'])
 def test_nonsense_metadata_is_refused(text, weights, tmp_path):
-    save_file(weights, tmp_path / "m.safetensors", {checkpoints.CONFIG_KEY: text})
+    save_file(weights, tmp_path / "m.safetensors", {detect.CONFIG_KEY: text})
     with pytest.raises(CheckpointError, match="m.safetensors: "):
-        checkpoints.load(tmp_path / "m.safetensors")
+        checkpoints.load_model(tmp_path / "m.safetensors")
 
 
 # Loading
 
 
 def test_save_and_load(saved, weights):
-    model = checkpoints.load(saved)
+    model = checkpoints.load_model(saved)
     assert model.config == SMALL and not model.training
     assert not any(p.requires_grad for p in model.parameters())
     assert_same_weights(model, weights)
@@ -132,35 +132,66 @@ def test_loaded_model_computes_the_same(saved, weights):
     expected.load_state_dict(weights)
     inputs = torch.randn(1, 3, 64, 64), torch.tensor([500]), torch.zeros(1, 32).long(), torch.ones(1, 32).bool()
     with torch.no_grad():
-        torch.testing.assert_close(checkpoints.load(saved)(*inputs), expected(*inputs))
+        torch.testing.assert_close(checkpoints.load_model(saved)(*inputs), expected(*inputs))
 
 
 def test_load_in_another_dtype(saved, weights):
-    model = checkpoints.load(saved, dtype=torch.bfloat16)
+    model = checkpoints.load_model(saved, dtype=torch.bfloat16)
     assert model.unet.dtype == torch.bfloat16
     assert_same_weights(model, {name: tensor.bfloat16() for name, tensor in weights.items()})
 
 
+OTHER = {"decay": 0.999, "note": torch.zeros(3)}
+
+
+def prefixed(weights, prefix):
+    return {prefix + name: tensor for name, tensor in weights.items()}
+
+
+WRAPPED = {
+    "plain": lambda w: w,
+    "parameters": lambda w: {name: torch.nn.Parameter(tensor) for name, tensor in w.items()},
+    "lightning": lambda w: {"state_dict": prefixed(w, "model."), "epoch": 3},
+    "model_state_dict": lambda w: {"model_state_dict": w, "optimizer_state_dict": {"state": {}}},
+    "deepspeed": lambda w: {"module": prefixed(w, "module."), "global_steps": 3},
+    "model": lambda w: {"model": prefixed(w, "module."), "step": torch.tensor(3)},
+    "params_ema": lambda w: {"params": {name: -tensor for name, tensor in w.items()}, "params_ema": w},
+    "ema beside the model": lambda w: {"model": {name: -tensor for name, tensor in w.items()}, "ema": w},
+    "ema that is no model": lambda w: {"ema": OTHER, "model": w},
+    "nested": lambda w: {"state_dict": {"model": {"module": w}}},
+    "compiled": lambda w: prefixed(w, "_orig_mod."),
+    "parallel": lambda w: prefixed(w, "module."),
+    "compiled, parallel": lambda w: prefixed(w, "module._orig_mod."),
+    "parallel, compiled": lambda w: prefixed(w, "_orig_mod.module."),
+    "glide-finetune": lambda w: prefixed(w, "glide_model."),
+    "lightning of a compiled one": lambda w: {"state_dict": prefixed(w, "glide_model._orig_mod.")},
+}
+
+
 @pytest.mark.parametrize("zipped", [True, False])
-@pytest.mark.parametrize(
-    "wrap",
-    [
-        lambda w: w,
-        lambda w: {"state_dict": w, "epoch": 3},
-        lambda w: {"model": {f"module.{k}": v for k, v in w.items()}},
-        lambda w: {f"model.{k}": torch.nn.Parameter(v) for k, v in w.items()},
-    ],
-)
-def test_torch_files_load(wrap, zipped, weights, tmp_path):
+@pytest.mark.parametrize("wrap", WRAPPED)
+def test_files_of_other_tools_load(wrap, zipped, weights, tmp_path):
     path = tmp_path / "tuned.pt"
-    torch.save(wrap(weights), path, _use_new_zipfile_serialization=zipped)
-    model = checkpoints.load(path)
+    torch.save(WRAPPED[wrap](weights), path, _use_new_zipfile_serialization=zipped)
+    model = checkpoints.load_model(path)
     assert model.config == SMALL
     assert_same_weights(model, weights)
 
 
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "glide_model.", "model."])
+def test_safetensors_of_other_tools_load(prefix, weights, tmp_path):
+    save_file(prefixed(weights, prefix), tmp_path / "tuned.safetensors")
+    assert_same_weights(checkpoints.load_model(tmp_path / "tuned.safetensors"), weights)
+
+
+def test_wrappers_without_a_model_hold_no_tensors(tmp_path):
+    torch.save({"model": {"module": {"ema": {}}}}, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match="holds no tensors"):
+        checkpoints.load_model(tmp_path / "m.pt")
+
+
 def test_the_ending_of_the_name_does_not_matter(saved, weights):
-    assert_same_weights(checkpoints.load(saved.rename(saved.with_name("model.pt"))), weights)
+    assert_same_weights(checkpoints.load_model(saved.rename(saved.with_name("model.pt"))), weights)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +211,7 @@ def test_wrong_tensor_is_named(change, message, weights, tmp_path):
     change(weights)
     torch.save(weights, tmp_path / "m.pt")
     with pytest.raises(CheckpointError, match=f"m.pt: .*{message}"):
-        checkpoints.load(tmp_path / "m.pt")
+        checkpoints.load_model(tmp_path / "m.pt")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +229,7 @@ def test_file_that_is_no_checkpoint(content, message, ending, tmp_path):
     path = tmp_path / f"base.{ending}"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=f"base.{ending} {message}|base.{ending} .*{message}"):
-        checkpoints.load(path)
+        checkpoints.load_model(path)
 
 
 @pytest.mark.parametrize("keep", [0.01, 0.5, 0.999])
@@ -211,7 +242,7 @@ def test_truncated_file_says_so(form, keep, weights, tmp_path):
         torch.save(weights, path, _use_new_zipfile_serialization=form == "zip")
     os.truncate(path, int(path.stat().st_size * keep))
     with pytest.raises(CheckpointError, match="cut is (truncated or )?damaged"):
-        checkpoints.load(path)
+        checkpoints.load_model(path)
 
 
 class Evil:
@@ -222,30 +253,31 @@ class Evil:
 def test_code_in_a_checkpoint_is_not_run(weights, tmp_path):
     torch.save({**weights, "evil": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(CheckpointError, match="more than tensors"):
-        checkpoints.load(tmp_path / "evil.pt")
+        checkpoints.load_model(tmp_path / "evil.pt")
 
 
 def test_dictionary_without_tensors(tmp_path):
     torch.save({"step": 3}, tmp_path / "m.pt")
     with pytest.raises(CheckpointError, match="holds no tensors"):
-        checkpoints.load(tmp_path / "m.pt")
+        checkpoints.load_model(tmp_path / "m.pt")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_weights_are_not_copied_into_memory(tmp_path):
     """Loading costs a small part of the file's 100 MB, as its pages stay on the disk until they are used."""
     config = dataclasses.replace(SMALL, xf_width=512, vocab_size=50_000)
-    tensors = {name: torch.zeros(shape) for name, shape in checkpoints.shapes(config).items()}
+    tensors = {name: torch.zeros(shape) for name, shape in detect.shapes(config).items()}
     checkpoints.save(tensors, config, tmp_path / "m.safetensors")
     torch.save(tensors, tmp_path / "m.pt")
     code = """if True:
         import sys
-        from glide_core.files import checkpoints
+        from glide_core.files import checkpoints, detect
+        from glide_core.models.config import BASE
         def anonymous():  # kB of memory that is no page of a file
             return int(open("/proc/self/status").read().split("RssAnon:")[1].split()[0])
-        checkpoints.shapes(checkpoints.BASE)  # imports what torch needs for it
+        detect.shapes(BASE)  # imports what torch needs for it
         before = anonymous()
-        model = checkpoints.load(sys.argv[1])
+        model = checkpoints.load_model(sys.argv[1])
         print(anonymous() - before)
     """
     for name in ("m.safetensors", "m.pt"):
@@ -261,17 +293,17 @@ def test_weights_are_not_copied_into_memory(tmp_path):
 def test_half_precision_and_notes(weights, tmp_path):
     path = tmp_path / "new" / "m.safetensors"
     checkpoints.save(weights, SMALL, path, dtype=torch.float16, step=300)
-    state_dict, metadata = checkpoints.read(path)
+    state_dict, metadata = reading.read(path)
     assert {tensor.dtype for tensor in state_dict.values()} == {torch.float16}
     assert metadata["step"] == "300" and ModelConfig.from_json(metadata["glide_config"]) == SMALL
 
 
 def test_saving_over_the_file_of_a_loaded_model_leaves_that_model_alone(saved, weights):
     """Its weights are pages of the old file."""
-    model = checkpoints.load(saved)
+    model = checkpoints.load_model(saved)
     checkpoints.save({name: -tensor for name, tensor in model.state_dict().items()}, model.config, saved)
     assert_same_weights(model, weights)
-    assert_same_weights(checkpoints.load(saved), {name: -tensor for name, tensor in weights.items()})
+    assert_same_weights(checkpoints.load_model(saved), {name: -tensor for name, tensor in weights.items()})
 
 
 def test_failed_save_leaves_the_old_file(saved, weights, monkeypatch):
@@ -297,7 +329,7 @@ def test_tensors_that_do_not_belong_to_the_config_are_not_saved(weights, tmp_pat
 def test_saved_file_has_the_usual_permissions(saved):
     (saved.parent / "other").touch()
     assert saved.stat().st_mode == (saved.parent / "other").stat().st_mode
-    assert len(load_file(saved)) == len(checkpoints.shapes(SMALL))
+    assert len(load_file(saved)) == len(detect.shapes(SMALL))
 
 
 # Finding

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import torch
 
-from glide_core.files import checkpoints, download
+from glide_core.files import checkpoints, detect, download
 from glide_core.files.download import DownloadError, Published, fetch
 from glide_core.models.config import PUBLISHED, TINY_BASE
 
@@ -83,7 +83,7 @@ def server(monkeypatch):
 @pytest.fixture(scope="module")
 def weights():
     generator = torch.Generator().manual_seed(0)
-    return {name: torch.randn(shape, generator=generator) for name, shape in checkpoints.shapes(SMALL).items()}
+    return {name: torch.randn(shape, generator=generator) for name, shape in detect.shapes(SMALL).items()}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,7 @@ def torch_file(weights, folder) -> bytes:
 def get(server, content, tmp_path):
     """Fetch a small model that is served as base.pt into ``tmp_path / "models"``."""
     server.files["/base.pt"] = content
-    files = {"base": (Published("base.pt", server.url, partial(checkpoints.shapes, SMALL)),)}
+    files = {"base": (Published("base.pt", server.url, partial(detect.shapes, SMALL)),)}
     return partial(fetch, "base", tmp_path / "models", progress=False, files=files)
 
 
@@ -113,7 +113,7 @@ def test_download_records_the_hash(get, content, weights, tmp_path):
     assert path == tmp_path / "models" / "base.pt" and path.read_bytes() == content
     assert names(path.parent) == ["base.pt", "base.pt.sha256"]
     assert (path.parent / "base.pt.sha256").read_text() == f"{hashlib.sha256(content).hexdigest()}  base.pt\n"
-    loaded = checkpoints.load(path).state_dict()
+    loaded = checkpoints.load_model(path).state_dict()
     assert all(torch.equal(loaded[name], weights[name]) for name in weights)
 
 
@@ -128,11 +128,22 @@ def test_second_fetch_checks_and_does_not_download(get, server, tmp_path, capsys
 def test_changed_file_is_noticed(get, content, tmp_path):
     (path,) = get()
     changed = bytearray(content)
-    changed[len(content) // 2] ^= 1  # inside a tensor: the file still loads
+    changed[len(content) // 2] ^= 1  # inside a tensor
     path.write_bytes(changed)
-    with pytest.raises(DownloadError, match="base.pt is not the published file: .*not the one recorded.*Delete it"):
+    with pytest.raises(DownloadError, match="base.pt is not the published file: .*1 of its 151 records.*Delete it"):
         get()
     assert path.read_bytes() == changed
+
+
+def test_flipped_byte_is_refused_before_its_hash_is_recorded(get, server, content, tmp_path):
+    changed = bytearray(content)
+    changed[len(content) // 2] ^= 1
+    server.files["/base.pt"] = bytes(changed)
+    with pytest.raises(DownloadError, match="base.pt is not the published file: .*1 of its 151 records"):
+        get()
+    assert [name for name in names(tmp_path / "models") if not name.startswith(".")] == []
+    server.files["/base.pt"] = content
+    assert get()[0].read_bytes() == content
 
 
 def test_file_put_there_by_hand_is_verified(get, content, server, tmp_path):
@@ -265,9 +276,7 @@ def without_one_tensor(weights):
 
 
 def of_another_model(weights):
-    return {
-        name: torch.zeros(shape) for name, shape in checkpoints.shapes(dataclasses.replace(SMALL, inpaint=True)).items()
-    }
+    return {name: torch.zeros(shape) for name, shape in detect.shapes(dataclasses.replace(SMALL, inpaint=True)).items()}
 
 
 @pytest.mark.parametrize(

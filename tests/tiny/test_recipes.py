@@ -62,8 +62,8 @@ def test_an_inpainting_model_is_made_from_nothing(quick, tmp_path, monkeypatch, 
     recipes.main()
     path = tmp_path / "tiny-upsample-inpaint.safetensors"
     assert capsys.readouterr().out.strip() == str(path)
-    assert checkpoints.load(path).config == TINY["upsample-inpaint"]
-    assert checkpoints.load(tmp_path / "tiny-upsample.safetensors").config == TINY["upsample"]
+    assert checkpoints.load_model(path).config == TINY["upsample-inpaint"]
+    assert checkpoints.load_model(tmp_path / "tiny-upsample.safetensors").config == TINY["upsample"]
     stages = len(recipes.STAGES["tiny-upsample"]) + len(recipes.STAGES["tiny-upsample-inpaint"])
     assert len(list(tmp_path.glob("*/state.pt"))) == stages
     before = path.stat().st_mtime_ns

@@ -93,7 +93,7 @@ def test_a_resumed_run_has_the_losses_of_an_unbroken_one(scenes, tmp_path):
 def test_the_exported_model_is_the_average_and_loads(scenes, tmp_path):
     job = trainer(scenes, tmp_path, options=for_steps(3))
     job.run()
-    model = checkpoints.load(tmp_path / "base.safetensors")
+    model = checkpoints.load_model(tmp_path / "base.safetensors")
     assert model.config == BASE
     for name, tensor in job.ema.module.state_dict().items():
         torch.testing.assert_close(model.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
