@@ -50,28 +50,23 @@ def tokenizer_for(config: ModelConfig, path: str | Path) -> Tokenizer:
     """The tokenizer a checkpoint was trained with.
 
     It is the first of these with ``config.vocab_size`` tokens: ``<stem>.tokenizer.json`` and ``tokenizer.json`` beside
-    the checkpoint, the embedded models', GPT-2's encoder.json and vocab.bpe beside the checkpoint or in ``models_dir``.
+    the checkpoint, the embedded models', GPT-2's.
 
+    Args:
+        config: of the checkpoint.
+        path: of the checkpoint; it need not exist yet.
     Raises:
-        CheckpointError: there is none; the message says how to get it.
+        CheckpointError: there is none, or one beside the checkpoint is broken; the message says what to do.
     """
     path = Path(path)
     own = path.with_name(f"{path.stem}.tokenizer.json")
-    try:
-        for file in (own, path.with_name("tokenizer.json"), TINY_FOLDER / "tokenizer.json"):
-            if file.is_file():
-                tokenizer = Tokenizer.from_file(file, config.text_ctx)
-                if tokenizer.vocab_size == config.vocab_size:
-                    return tokenizer
-        if config.vocab_size == BASE.vocab_size:
-            for folder in (path.parent, models_dir()):
-                files = folder / "encoder.json", folder / "vocab.bpe"
-                if all(file.is_file() for file in files):
-                    return Tokenizer.from_gpt2(*files, config.text_ctx)
-    except ValueError as error:
-        raise CheckpointError(str(error)) from error
+    for file in (own, path.with_name("tokenizer.json"), TINY_FOLDER / "tokenizer.json"):
+        if file.is_file():
+            tokenizer = Tokenizer.from_file(file, config.text_ctx)
+            if tokenizer.vocab_size == config.vocab_size:
+                return tokenizer
     if config.vocab_size == BASE.vocab_size:
-        raise CheckpointError(f"{path} needs GPT-2's vocabulary: download it with `glide fetch vocab`")
+        return Tokenizer.gpt2(config.text_ctx)
     raise CheckpointError(
         f"no tokenizer of the {config.vocab_size} tokens of {path} is beside it: put {own.name} there"
     )

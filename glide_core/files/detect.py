@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, OptionError
 from ..models.config import PUBLISHED, TINY_BASE, TINY_UPSAMPLE, ModelConfig
 from ..models.text2im import Text2Im
 
@@ -44,12 +45,15 @@ def detect_config(state_dict: StateDict, metadata: dict[str, str]) -> ModelConfi
     Raises:
         CheckpointError: it is something else; the message names what is missing.
     """
-    if CONFIG_KEY not in metadata:
-        return _config_from_tensors(state_dict)
+    if CONFIG_KEY in metadata:
+        try:
+            return ModelConfig.from_json(metadata[CONFIG_KEY])
+        except OptionError as error:
+            raise CheckpointError(f"its metadata {CONFIG_KEY!r} cannot be understood: {error}") from error
     try:
-        return ModelConfig.from_json(metadata[CONFIG_KEY])
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"its metadata {CONFIG_KEY!r} cannot be understood: {error}") from error
+        return _config_from_tensors(state_dict)
+    except OptionError as error:
+        raise CheckpointError(f"its tensors have sizes that no model has: {error}") from error
 
 
 def _config_from_tensors(state_dict: StateDict) -> ModelConfig:
@@ -65,6 +69,8 @@ def _config_from_tensors(state_dict: StateDict) -> ModelConfig:
     if channels not in kinds:
         raise CheckpointError(f"its U-Net reads {channels} channels, but GLIDE's read one of {sorted(kinds)}")
     width = state_dict["time_embed.0.weight"].shape[1]
+    if not width:
+        raise CheckpointError("tensor 'time_embed.0.weight' is empty")
     vocab_size, xf_width = state_dict["token_embedding.weight"].shape
     tiny = TINY_UPSAMPLE if kinds[channels].low_res else TINY_BASE
     family = tiny if width % 64 else kinds[channels]
@@ -81,7 +87,7 @@ def _config_from_tensors(state_dict: StateDict) -> ModelConfig:
     )
 
 
-def _unet_levels(state_dict: StateDict, width: int) -> dict[str, object]:
+def _unet_levels(state_dict: StateDict, width: int) -> dict[str, Any]:
     """The part of the config that says what the levels of the U-Net are made of.
 
     On the way down a level is ``num_res_blocks`` stages and one that halves the picture; on the way up the last of its
@@ -89,7 +95,7 @@ def _unet_levels(state_dict: StateDict, width: int) -> dict[str, object]:
     """
     stages = len(_matches(DOWN_STAGE, state_dict))
     levels = 1 + len(_matches(UPSAMPLING_STAGE, state_dict))
-    if stages % levels:
+    if not stages or stages % levels:
         raise CheckpointError(f"its {stages} input blocks do not divide into {levels} levels")
     starts = range(1, stages, stages // levels)
     attention = _matches(ATTENTION_STAGE, state_dict)
@@ -119,7 +125,7 @@ def _other_model(names: StateDict) -> str:
     return "not a GLIDE model"
 
 
-def _matches(pattern: re.Pattern, names: Iterable[str]) -> set[str]:
+def _matches(pattern: re.Pattern[str], names: Iterable[str]) -> set[str]:
     """What the group of ``pattern`` stands for in the names that begin with it."""
     return {match[1] for match in map(pattern.match, names) if match}
 

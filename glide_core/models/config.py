@@ -5,8 +5,30 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Any
+
+from ..errors import OptionError
 
 UPSCALE = 4  # how many times larger the upsampler makes a picture's sides
+NOISE_SCHEDULES = ("squaredcos_cap_v2", "linear")
+
+# The largest value of each number, far above any published model; the smallest is 1. A file that asks for more than
+# this is broken or was made to fill the memory.
+LARGEST = {
+    "image_size": 4096,
+    "num_channels": 4096,
+    "num_res_blocks": 16,
+    "channel_mult": 64,
+    "attention_resolutions": 4096,
+    "num_head_channels": 4096,
+    "norm_groups": 4096,
+    "text_ctx": 4096,
+    "xf_width": 16384,
+    "xf_layers": 128,
+    "xf_heads": 256,
+    "vocab_size": 1_000_000,
+}
+MAX_LEVELS = 10
 
 
 @dataclass(frozen=True)
@@ -26,6 +48,9 @@ class ModelConfig:
         noise_schedule: "squaredcos_cap_v2" or "linear" (see ``schedule``).
         low_res: the model is an upsampler and reads a low-resolution picture (3 more input channels).
         inpaint: the model reads a picture with a hole and its mask (4 more input channels).
+
+    Raises:
+        OptionError: a value is of another type, outside its range, or does not fit the others.
     """
 
     image_size: int = 64
@@ -44,10 +69,35 @@ class ModelConfig:
     low_res: bool = False
     inpaint: bool = False
 
+    def __post_init__(self) -> None:
+        for name, largest in LARGEST.items():
+            value = getattr(self, name)
+            if name in ("channel_mult", "attention_resolutions"):
+                if not isinstance(value, tuple) or len(value) > MAX_LEVELS:
+                    raise OptionError(f"{name} must be a list of at most {MAX_LEVELS} numbers, not {_short(value)}")
+                for number in value:
+                    _check_number(name, number, largest)
+            else:
+                _check_number(name, value, largest)
+        for name in ("low_res", "inpaint"):
+            if not isinstance(getattr(self, name), bool):
+                raise OptionError(f"{name} must be true or false, not {_short(getattr(self, name))}")
+        if not isinstance(self.noise_schedule, str) or self.noise_schedule not in NOISE_SCHEDULES:
+            known = " or ".join(NOISE_SCHEDULES)
+            raise OptionError(f"noise_schedule must be {known}, not {_short(self.noise_schedule)}")
+        if not self.channel_mult:
+            raise OptionError("channel_mult must have a number for each level, but it is empty")
+        if self.xf_width % self.xf_heads:
+            raise OptionError(f"xf_width ({self.xf_width}) must be a multiple of xf_heads ({self.xf_heads})")
+        for factor in self.channel_mult:
+            channels = self.num_channels * factor
+            if channels % self.norm_groups:
+                raise OptionError(f"a level of {channels} channels cannot be divided into {self.norm_groups} groups")
+
     @property
     def in_channels(self) -> int:
         """Channels the first convolution reads: x, then [masked image, mask], then low_res."""
-        return 3 + 4 * self.inpaint + 3 * self.low_res
+        return 3 + (4 if self.inpaint else 0) + (3 if self.low_res else 0)
 
     @property
     def kind(self) -> str:
@@ -57,15 +107,39 @@ class ModelConfig:
     @property
     def size_multiple(self) -> int:
         """Picture sides must be a multiple of this: the U-Net halves them once per level."""
-        return 2 ** (len(self.channel_mult) - 1)
+        return 1 << (len(self.channel_mult) - 1)
 
     def to_json(self) -> str:
+        """The text that ``from_json`` reads."""
         return json.dumps(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        values = json.loads(text)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        """Read what ``to_json`` wrote. Raises OptionError where the text is anything else."""
+        try:
+            values: Any = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise OptionError(f"it is not JSON ({type(error).__name__})") from error
+        if not isinstance(values, dict):
+            raise OptionError(f"it must be an object of names and values, not {_short(values)}")
+        unknown = values.keys() - {field.name for field in dataclasses.fields(cls)}
+        if unknown:
+            raise OptionError(f"a model has no {_short(min(unknown))}")
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+        return cls(**fields)
+
+
+def _check_number(name: str, value: object, largest: int) -> None:
+    if type(value) is not int or not 1 <= value <= largest:
+        raise OptionError(f"{name} must be a whole number from 1 to {largest}, not {_short(value)}")
+
+
+def _short(value: object) -> str:
+    """A value as a message shows it."""
+    if isinstance(value, dict | list | tuple):
+        return f"a {type(value).__name__} of {len(value)} things"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:40] + "..."
 
 
 BASE = ModelConfig()

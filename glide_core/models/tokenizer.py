@@ -12,6 +12,10 @@ import torch
 from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
+from ..errors import CheckpointError
+from . import vocabulary
+from .vocabulary import Merges, Vocabulary
+
 
 class TokenizedPrompt(NamedTuple):
     """One prompt as a model reads it.
@@ -26,7 +30,7 @@ class TokenizedPrompt(NamedTuple):
 
     ids: list[int]
     mask: list[bool]
-    count: int
+    count: int  # type: ignore[assignment]  # tuple.count is never used
     cut: str
     ends: list[int]
 
@@ -37,7 +41,7 @@ class Tokenizer:
     No text is special: "<|endoftext|>" is encoded like any other. The last id of the vocabulary is the padding id.
     """
 
-    def __init__(self, tokenizer: tokenizers.Tokenizer, text_ctx: int):
+    def __init__(self, tokenizer: tokenizers.Tokenizer, text_ctx: int) -> None:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         tokenizer.encode_special_tokens = True  # as ordinary text
@@ -47,33 +51,49 @@ class Tokenizer:
 
     @classmethod
     def from_file(cls, path: str | Path, text_ctx: int) -> Tokenizer:
-        """Load a ``tokenizer.json`` of the ``tokenizers`` library. Raises ValueError if it is not one."""
-        text = Path(path).read_text(encoding="utf-8")
+        """Load a ``tokenizer.json`` of the ``tokenizers`` library. Raises CheckpointError if it is not one."""
         try:
+            size = Path(path).stat().st_size
+            if size > vocabulary.MAX_FILE:
+                raise ValueError(f"it has {size} bytes, more than any vocabulary needs")
+            text = Path(path).read_text(encoding="utf-8")
+            vocabulary.check_tokenizer_json(text)
             return cls(tokenizers.Tokenizer.from_str(text), text_ctx)
+        except OSError:
+            raise
         except Exception as error:  # the library raises no narrower class
-            raise ValueError(f"{path} is not a tokenizer.json: {error}") from error
+            raise CheckpointError(f"{path} is not a tokenizer.json: {error}") from error
 
     @classmethod
     def from_gpt2(cls, encoder_json: str | Path, vocab_bpe: str | Path, text_ctx: int) -> Tokenizer:
-        """Build GPT-2's tokenizer from its two published files. Raises ValueError if they are not those."""
-        vocab_text = Path(encoder_json).read_text(encoding="utf-8")
-        merges_text = Path(vocab_bpe).read_text(encoding="utf-8")
+        """Build GPT-2's tokenizer from its two published files. Raises CheckpointError if they are not those."""
         try:
-            vocab = json.loads(vocab_text)
-            merges = [tuple(line.split()) for line in merges_text.splitlines()[1:]]
+            vocab = json.loads(Path(encoder_json).read_text(encoding="utf-8"))
+            merges = vocabulary.parse_merges(Path(vocab_bpe).read_text(encoding="utf-8"))
             if len(vocab) != 256 + len(merges) + 1:  # the bytes, a token for each merge, <|endoftext|>
                 raise ValueError(f"{len(vocab)} tokens and {len(merges)} merges do not belong together")
-            bpe = models.BPE(vocab, merges)
+            return cls._byte_level(vocab, merges, text_ctx)
+        except OSError:
+            raise
         except Exception as error:  # the library raises no narrower class
-            raise ValueError(f"{encoder_json} and {vocab_bpe} are not GPT-2's vocabulary: {error}") from error
-        tokenizer = tokenizers.Tokenizer(bpe)
+            message = f"{encoder_json} and {vocab_bpe} are not GPT-2's vocabulary: {error}"
+            raise CheckpointError(message) from error
+
+    @classmethod
+    def gpt2(cls, text_ctx: int) -> Tokenizer:
+        """GPT-2's tokenizer, which the published models have, from the embedded vocabulary."""
+        return cls._byte_level(*vocabulary.gpt2(), text_ctx)
+
+    @classmethod
+    def _byte_level(cls, vocab: Vocabulary, merges: Merges, text_ctx: int) -> Tokenizer:
+        tokenizer = tokenizers.Tokenizer(models.BPE(vocab, merges))
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         return cls(tokenizer, text_ctx)
 
     @property
     def padding_id(self) -> int:
+        """The last id of the vocabulary, which fills the places behind a prompt."""
         return self.vocab_size - 1
 
     def __call__(self, text: str) -> TokenizedPrompt:
