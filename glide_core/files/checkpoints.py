@@ -50,7 +50,8 @@ def tokenizer_for(config: ModelConfig, path: str | Path) -> Tokenizer:
     """The tokenizer a checkpoint was trained with.
 
     It is the first of these with ``config.vocab_size`` tokens: ``<stem>.tokenizer.json`` and ``tokenizer.json`` beside
-    the checkpoint, the embedded models', GPT-2's.
+    the checkpoint, the embedded models', GPT-2's from ``encoder.json`` and ``vocab.bpe`` beside the checkpoint, GPT-2's
+    that is embedded.
 
     Args:
         config: of the checkpoint.
@@ -66,6 +67,9 @@ def tokenizer_for(config: ModelConfig, path: str | Path) -> Tokenizer:
             if tokenizer.vocab_size == config.vocab_size:
                 return tokenizer
     if config.vocab_size == BASE.vocab_size:
+        files = path.with_name("encoder.json"), path.with_name("vocab.bpe")
+        if all(file.is_file() for file in files):
+            return Tokenizer.from_gpt2(*files, config.text_ctx)
         return Tokenizer.gpt2(config.text_ctx)
     raise CheckpointError(
         f"no tokenizer of the {config.vocab_size} tokens of {path} is beside it: put {own.name} there"

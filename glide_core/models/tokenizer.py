@@ -76,7 +76,9 @@ class Tokenizer:
         except OSError:
             raise
         except Exception as error:  # the library raises no narrower class
-            message = f"{encoder_json} and {vocab_bpe} are not GPT-2's vocabulary: {error}"
+            message = (
+                f"{encoder_json} and {vocab_bpe} are not GPT-2's vocabulary: {error}. Without them it is there too"
+            )
             raise CheckpointError(message) from error
 
     @classmethod

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import os
+import pickle
+import resource
 import subprocess
 import sys
+import time
+import zipfile
+from contextlib import contextmanager
 
 import pytest
 import tokenizers
@@ -13,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import models
 
 from glide_core.errors import CheckpointError
-from glide_core.files import checkpoints, detect, reading
+from glide_core.files import checkpoints, detect, integrity, reading
 from glide_core.models.config import BASE, PUBLISHED, TINY_BASE, TINY_UPSAMPLE, ModelConfig
 from glide_core.models.text2im import Text2Im
 
@@ -377,15 +383,187 @@ def test_tokenizer_beside_the_checkpoint(saved, tmp_path, monkeypatch):
         checkpoints.tokenizer_for(SMALL, saved)
 
 
-def test_gpt2_vocabulary(gpt2_files, tmp_path):
-    path = tmp_path / "base.pt"
-    with pytest.raises(CheckpointError, match="glide fetch vocab"):
-        checkpoints.tokenizer_for(BASE, path)
-    (tmp_path / "models").mkdir()
-    for file in gpt2_files:
-        (tmp_path / "models" / file.name).symlink_to(file)
-    assert checkpoints.tokenizer_for(BASE, path)("a corgi").count == 3
+def test_gpt2_vocabulary_needs_no_file(tmp_path):
+    tokenizer = checkpoints.tokenizer_for(BASE, tmp_path / "base.pt")
+    assert tokenizer("a corgi").ids[:3] == [64, 1162, 12397] and tokenizer.vocab_size == 50257
+
+
+def test_gpt2_vocabulary_beside_the_checkpoint(tmp_path):
     (tmp_path / "vocab.bpe").write_text("")
+    assert checkpoints.tokenizer_for(BASE, tmp_path / "base.pt")("a corgi").count == 3
     (tmp_path / "encoder.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="not GPT-2's vocabulary"):
-        checkpoints.tokenizer_for(BASE, path)
+    with pytest.raises(CheckpointError, match="encoder.json and .*vocab.bpe are not GPT-2's vocabulary"):
+        checkpoints.tokenizer_for(BASE, tmp_path / "base.pt")
+
+
+# Files that were made to do harm
+
+
+CRAFTED_TENSORS = {
+    "expanded": lambda: torch.zeros(1).expand(1_000_000_000_000),
+    "strides of nothing": lambda: torch.zeros(1).as_strided((10**6, 10**6), (0, 0)),
+    "meta": lambda: torch.empty(10**12, device="meta"),
+    "sparse": lambda: torch.sparse_coo_tensor(torch.zeros(1, 0).long(), torch.zeros(0), (10**12,)),
+    "compressed sparse": lambda: torch.zeros(3, 3).to_sparse_csr(),
+    "nested": lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    "quantized": lambda: torch.quantize_per_tensor(torch.zeros(6), 0.1, 0, torch.qint8),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("kind", CRAFTED_TENSORS)
+def test_tensors_that_are_not_plain_are_refused(kind, zipped, weights, tmp_path):
+    try:
+        torch.save(
+            {**weights, "out.2.bias": CRAFTED_TENSORS[kind]()}, tmp_path / "m.pt", _use_new_zipfile_serialization=zipped
+        )
+    except NotImplementedError:
+        pytest.skip("torch cannot write this")
+    with refused_at_once(tmp_path / "m.pt"):
+        checkpoints.load_model(tmp_path / "m.pt")
+
+
+@contextmanager
+def refused_at_once(path):
+    """A CheckpointError that names the file, within 2 seconds and without much memory."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=path.name):
+        yield
+    assert time.monotonic() - started < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1_000_000  # kB
+
+
+def many_names(path):
+    tensor = torch.zeros(1)
+    torch.save({f"name{i}": tensor for i in range(100_000)}, path)
+
+
+def many_names_of_long_ago(path):
+    tensor = torch.zeros(1)
+    torch.save({f"name{i}": tensor for i in range(100_000)}, path, _use_new_zipfile_serialization=False)
+
+
+def zip_bomb(path):
+    torch.save({"a": torch.zeros(50_000_000)}, path)
+    with zipfile.ZipFile(path) as source:
+        records = {record.filename: source.read(record) for record in source.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
+
+
+def records_that_overlap(path):
+    """Many names in the directory for the same bytes."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data.pkl", pickle.dumps({}))
+        archive.writestr("m/data/0", bytes(1_000_000))
+        for i in range(1000):
+            record = copy.copy(archive.getinfo("m/data/0"))
+            record.filename = f"m/data/{i + 1}"
+            archive.filelist.append(record)
+
+
+def long_header(path):
+    path.write_bytes((50_000_000).to_bytes(8, "little") + b"{" + b" " * 60_000_000)
+
+
+def header_beyond_the_file(path):
+    path.write_bytes((10**18).to_bytes(8, "little") + b'{"a":' + bytes(100))
+
+
+def many_tensors_in_a_header(path):
+    save_file({f"n{i}": torch.zeros(1) for i in range(25_000)}, path)
+
+
+def shape_beyond_the_file(path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [10**9, 10**9], "data_offsets": [0, 4]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+
+
+def endless_pickle(path):
+    path.write_bytes(b"\x80\x02" + b"K\x000" * 5_000_000 + b".")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        many_names,
+        many_names_of_long_ago,
+        zip_bomb,
+        records_that_overlap,
+        long_header,
+        header_beyond_the_file,
+        many_tensors_in_a_header,
+        shape_beyond_the_file,
+        endless_pickle,
+    ],
+)
+def test_crafted_files_are_refused_at_once(make, tmp_path):
+    path = tmp_path / "crafted.pt"
+    make(path)
+    with refused_at_once(path):
+        checkpoints.load_model(path)
+
+
+# Integrity
+
+
+def flip(path, place):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_flipped_byte_is_refused(weights, tmp_path):
+    torch.save(weights, tmp_path / "m.pt")
+    flip(tmp_path / "m.pt", (tmp_path / "m.pt").stat().st_size // 2)
+    with pytest.raises(CheckpointError, match="m.pt is damaged: 1 of its .* records are not what was saved.*again"):
+        checkpoints.load_model(tmp_path / "m.pt")
+
+
+def test_file_without_checksums_loads(weights, tmp_path):
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(weights, tmp_path / "m.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert_same_weights(checkpoints.load_model(tmp_path / "m.pt"), weights)
+
+
+def test_a_whole_file_is_read_once(tmp_path, monkeypatch):
+    """A large file is remembered by its size and time of change, until either differs."""
+    monkeypatch.setattr(integrity, "SMALL", 0)
+    path = tmp_path / "m.pt"
+    torch.save({"a": torch.zeros(100_000)}, path)
+    integrity.check_records(path)
+    assert json.loads((tmp_path / "models" / "verified.json").read_text()).keys() == {str(path)}
+    status = path.stat()
+    flip(path, 200_000)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    integrity.check_records(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    with pytest.raises(CheckpointError, match="damaged"):
+        integrity.check_records(path)
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{", "\0", "[" * 100_000])
+def test_damaged_notes_are_written_anew(note, tmp_path, monkeypatch):
+    monkeypatch.setattr(integrity, "SMALL", 0)
+    torch.save({"a": torch.zeros(3)}, tmp_path / "m.pt")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "verified.json").write_text(note)
+    integrity.check_records(tmp_path / "m.pt")
+    assert len(json.loads((tmp_path / "models" / "verified.json").read_text())) == 1
+
+
+def test_leftovers_of_killed_writes_are_removed(saved, weights):
+    old, new = saved.with_name(f".{saved.name}.1.tmp"), saved.with_name(f".{saved.name}.2.tmp")
+    other = saved.with_name(".other.safetensors.1.tmp")
+    for file in (old, new, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, (0, 0))
+    checkpoints.save(weights, SMALL, saved)
+    assert not old.exists() and new.exists() and other.exists()

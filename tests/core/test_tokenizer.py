@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import hashlib
 import json
+import lzma
 import time
 
 import pytest
@@ -8,13 +10,63 @@ import tokenizers
 import torch
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
+from glide_core.errors import CheckpointError
+from glide_core.files.download import VOCABULARY
+from glide_core.models import vocabulary
 from glide_core.models.config import BASE
 from glide_core.models.tokenizer import Tokenizer
 
 
 @pytest.fixture(scope="session")
-def gpt2(gpt2_files) -> Tokenizer:
-    return Tokenizer.from_gpt2(*gpt2_files, BASE.text_ctx)
+def gpt2() -> Tokenizer:
+    return Tokenizer.gpt2(BASE.text_ctx)
+
+
+def test_the_embedded_vocabulary_is_that_of_the_published_files():
+    """Both files can be written anew from what is embedded, with the published hashes."""
+    vocab, merges = vocabulary.gpt2()
+    assert hashlib.sha256(lzma.decompress(vocabulary.GPT2_MERGES.read_bytes())).hexdigest() == VOCABULARY["vocab.bpe"]
+    assert hashlib.sha256(json.dumps(vocab).encode()).hexdigest() == VOCABULARY["encoder.json"]
+    assert len(vocab) == BASE.vocab_size and len(merges) == 50_000
+
+
+def test_the_published_files_make_the_same_tokenizer(gpt2, gpt2_files):
+    assert Tokenizer.from_gpt2(*gpt2_files, BASE.text_ctx).to_json() == gpt2.to_json()
+
+
+def with_vocab(vocab, **more):
+    model = {"type": "BPE", "vocab": vocab, "merges": []}
+    return json.dumps({"version": "1.0", "added_tokens": [], "model": model, **more})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<html>", "Expecting value"),
+        ("[]", "no model"),
+        ("{}", "no model"),
+        ("[" * 200_000, ""),
+        (with_vocab({}), "no vocabulary"),
+        (with_vocab({"a": 0, "b": 2}), "its 2 tokens must have the ids 0 to 1, but one has 2"),
+        (with_vocab({"a": 0, "b": -1}), "its 2 tokens must have the ids 0 to 1, but one has -1"),
+        (with_vocab({"a": 0, "b": 10**30}), "its 2 tokens must have"),
+        (with_vocab({"a": 0, "b": 0}), "two tokens of its vocabulary have the same id"),
+        (with_vocab({"a": "0"}), "not a whole number"),
+        (with_vocab({"a": 0}, added_tokens=[{"id": 4_000_000_000, "content": "<pad>"}]), "its 2 tokens must have"),
+        (with_vocab({"a": 0}, added_tokens=[3]), "added tokens has no id"),
+        (with_vocab({"a": 0}, model={"type": "what", "vocab": {"a": 0}}), "not a tokenizer.json"),
+    ],
+)
+def test_tokenizer_file_of_nonsense(text, message, tmp_path):
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(CheckpointError, match=f"t.json is not a tokenizer.json: .*{message}|t.json is {message}"):
+        Tokenizer.from_file(tmp_path / "t.json", 32)
+
+
+def test_tokenizer_file_that_is_not_utf8(tmp_path):
+    (tmp_path / "t.json").write_bytes(b"{\xff\xfe}")
+    with pytest.raises(CheckpointError, match="t.json is not a tokenizer.json"):
+        Tokenizer.from_file(tmp_path / "t.json", 32)
 
 
 def test_ids_equal_the_reference(gpt2, golden_dir):
