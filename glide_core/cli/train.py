@@ -46,7 +46,7 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--init",
         metavar="base|tiny|NAME|FILE",
-        help="fine-tune the published model (after `glide fetch base vocab`), the embedded tiny one, or the one of "
+        help="fine-tune the published model (after `glide fetch base`), the embedded tiny one, or the one of "
         "another name or in a file",
     )
     add("--model", choices=MODELS, help="train a model of these sizes from random weights instead")
