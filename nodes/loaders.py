@@ -4,7 +4,7 @@ import torch
 from comfy_api.latest import io
 
 from .checks import named
-from .host.loader import checkpoint_names, load_checkpoint, register_folder
+from .host.loader import checkpoint_names, checkpoint_path, load_checkpoint, register_folder
 from .schema import schema
 
 register_folder()
@@ -53,6 +53,16 @@ class GlideLoader(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def validate_inputs(cls, checkpoint):
+        if checkpoint is None:  # the name comes from another node
+            return True
+        try:
+            checkpoint_path(checkpoint)
+        except ValueError as error:
+            return str(error)
+        return True
 
     @classmethod
     def execute(cls, checkpoint, dtype) -> io.NodeOutput:

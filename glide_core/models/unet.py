@@ -129,21 +129,28 @@ class AttentionBlock(nn.Module):
         """[B, heads * parts * C, N] -> parts x [B, heads, N, C]: the published weights interleave by head."""
         return x.unflatten(1, (self.heads, parts, -1)).transpose(3, 4).unbind(2)
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor, attention: Attention | None = None) -> Tensor:
+        """attention: another function for this call."""
         q, k, v = self._split(self.qkv(self.norm(x).flatten(2)), 3)
         text_k, text_v = self._split(self.encoder_kv(context), 2)
         k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
         # Fused attention needs the channels of a head side by side; torch falls back to a slow one where they are not.
-        h = self.attention(q.contiguous(), k, v, self.heads, skip_reshape=True)
+        h = (attention or self.attention)(q.contiguous(), k, v, self.heads, skip_reshape=True)
         return x + self.proj_out(h.transpose(1, 2)).view_as(x)
 
 
 class Block(nn.Sequential):
     """Layers of one U-Net stage, run with the timestep embedding and the text."""
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, x: Tensor, emb: Tensor, context: Tensor, attention: Attention | None = None
+    ) -> Tensor:
+        """attention: another function for this call."""
         for layer in self:
-            x = layer(x) if isinstance(layer, nn.Conv2d) else layer(x, emb, context)
+            if isinstance(layer, AttentionBlock):
+                x = layer(x, emb, context, attention)
+            else:
+                x = layer(x) if isinstance(layer, nn.Conv2d) else layer(x, emb, context)
         return x
 
 
@@ -222,6 +229,11 @@ class UNet(nn.Module):
             operations.Conv2d(channels, 6, 3, padding=1, **layer_factory),
         )
 
+    def embed(self, timesteps: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
+        """Timesteps [B] and the text's vector y [B, 4 * num_channels] as every block reads them."""
+        embedding: Tensor = self.time_embed(timestep_embedding(timesteps, self.config.num_channels).to(dtype))
+        return embedding + y
+
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, y: Tensor) -> Tensor:
         """Predict eps and the variance channels.
 
@@ -233,7 +245,7 @@ class UNet(nn.Module):
         Returns:
             [B, 6, H, W]: eps, then the position of the log variance in [-1, 1] (Nichol & Dhariwal 2021, eq. 15).
         """
-        emb = self.time_embed(timestep_embedding(timesteps, self.config.num_channels).to(x.dtype)) + y
+        emb = self.embed(timesteps, y, x.dtype)
         context = context.transpose(1, 2)
         h, skips = x.contiguous(memory_format=torch.channels_last), []
         for block in self.input_blocks:

@@ -8,7 +8,9 @@ import comfy.sd
 import folder_paths
 import torch
 
+from ...glide_core.errors import CheckpointError
 from ...glide_core.files import checkpoints
+from ...glide_core.models.config import PUBLISHED
 from ...glide_core.models.text2im import split_state_dict
 from .conditioning import encoder_tag
 from .model import load_model
@@ -28,15 +30,34 @@ def register_folder() -> None:
 
 def checkpoint_names() -> list[str]:
     """The loader's choices: the embedded models, then the files of models/glide."""
-    embedded = [path.stem + EMBEDDED for path in sorted(checkpoints.TINY_FOLDER.glob("*.safetensors"))]
-    return embedded + folder_paths.get_filename_list(FOLDER)
+    return [stem + EMBEDDED for stem in _embedded()] + folder_paths.get_filename_list(FOLDER)
+
+
+def _embedded() -> dict[str, Path]:
+    return {path.stem: path for path in sorted(checkpoints.TINY_FOLDER.glob("*.safetensors"))}
 
 
 def checkpoint_path(name: str) -> Path:
-    """The file of one of ``checkpoint_names``."""
-    if name.endswith(EMBEDDED):
-        return checkpoints.find(name.removesuffix(EMBEDDED))
-    return Path(folder_paths.get_full_path_or_raise(FOLDER, name))
+    """The file of one of ``checkpoint_names``, also in the spellings of saved graphs from elsewhere.
+
+    Windows writes "folder\\name", and an embedded model may be called "tiny-base" or "tiny-base.safetensors".
+
+    Raises:
+        CheckpointError: there is no such model; the message says how to get it if it is a published one.
+    """
+    plain = name.replace("\\", "/")
+    for file in folder_paths.get_filename_list(FOLDER):
+        if file.replace("\\", "/") == plain:
+            return Path(folder_paths.get_full_path_or_raise(FOLDER, file))
+    stem = plain.removesuffix(EMBEDDED).removesuffix(".safetensors")
+    if stem in _embedded():
+        return _embedded()[stem]
+    kind = plain.removesuffix(".pt").replace("_", "-")
+    if kind in PUBLISHED:
+        raise CheckpointError(
+            f"{name} is not in models/glide: run `glide fetch {kind}` and `glide fetch vocab`, and put the files there"
+        )
+    raise CheckpointError(f"{name} is not in models/glide: choose one of {', '.join(checkpoint_names())}")
 
 
 def load_checkpoint(name: str, dtype: torch.dtype | None):

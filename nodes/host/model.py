@@ -15,17 +15,13 @@ import torch
 from torch import Tensor
 
 from ...glide_core.diffusion.schedule import NOISE_FROM, NoiseSchedule
-from ...glide_core.diffusion.tiles import tiled
 from ...glide_core.images import quantize
 from ...glide_core.models.config import ModelConfig
 from ...glide_core.models.text2im import unet_input
-from ...glide_core.models.unet import UNet
 from . import conditioning
-from .attention import attention
 from .steps import check_steps
 from .threshold import Threshold, with_threshold
-
-VARIANCE = "glide_variance"  # key in transformer_options of the samplers.Variance that wants to be filled
+from .unet import HostUNet
 
 
 class PixelLatents(comfy.latent_formats.LatentFormat):
@@ -36,27 +32,8 @@ class PixelLatents(comfy.latent_formats.LatentFormat):
     latent_rgb_factors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 
-class HostUNet(UNet):
-    """The U-Net as ComfyUI calls it: it returns eps alone and leaves the variance in a side channel.
-
-    An upsampler looks at what is larger than it was trained for in overlapping windows.
-    """
-
-    def __init__(self, config: ModelConfig, **kwargs):
-        super().__init__(config, attention=attention, **kwargs)
-        self.tile = config.image_size if config.low_res else None
-
-    def forward(self, x, timesteps, context, y, transformer_options={}, **kwargs):
-        unet = super().forward
-        eps, variance = tiled(lambda part: unet(part, timesteps, context, y), x, self.tile).chunk(2, dim=1)
-        wanted, halves = transformer_options.get(VARIANCE), transformer_options.get("cond_or_uncond", [0])
-        if wanted is not None and 0 in halves:
-            wanted.put(variance.chunk(len(halves))[halves.index(0)])
-        return eps
-
-
 class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
-    """GLIDE's noise schedules; the stock class rounds timesteps and cannot make the cosine one."""
+    """GLIDE's noise schedules. The stock class rounds timesteps and cannot make the cosine schedule."""
 
     def __init__(self, schedule: NoiseSchedule):
         super().__init__()
@@ -65,8 +42,11 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
 
     @property
     def sigma_max(self) -> Tensor:
-        """Where the host's schedulers start: the last sigmas of the cosine schedule (to 20291) are one and the same
-        noise, but karras and exponential would spend half of their steps there."""
+        """Where the host's schedulers start.
+
+        The cosine schedule goes on to sigma 20291. All of that is the same noise to the model, but karras and
+        exponential would spend half of their steps there.
+        """
         return self.sigmas[NOISE_FROM]
 
     def timestep(self, sigma: Tensor) -> Tensor:
@@ -74,7 +54,7 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
 
     def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
         if max_denoise or self.schedule.is_noise(float(sigma.min())):
-            # The stock class adds the latent here, and the hole would start from what is to be painted over.
+            # The stock class adds the latent here, so that a hole would start from what should be painted over.
             return noise * (1 + sigma.view(sigma.shape[:1] + (1,) * (noise.ndim - 1)) ** 2).sqrt()
         return super().noise_scaling(sigma, noise, latent_image)
 
@@ -87,7 +67,8 @@ class GlideConfig(comfy.supported_models_base.BASE):
     memory_usage_factor = 0.6
 
     def __init__(self, config: ModelConfig, encoder: str):
-        super().__init__({"config": config})
+        # The U-Net reads config; FreeU and other nodes read the other two.
+        super().__init__({"config": config, "model_channels": config.num_channels, "in_channels": 3})
         self.config, self.encoder = config, encoder
         if config.noise_schedule == "linear":  # what the stock ModelSamplingDiscrete node starts from
             self.sampling_settings = {"beta_schedule": "sqrt_linear", "linear_start": 1e-4, "linear_end": 2e-2}
@@ -123,7 +104,7 @@ class GlideModel(comfy.model_base.BaseModel):
         conditioning.require_encoder(kwargs, self.encoder, self.config.kind)
         conditioning.check_area(kwargs.get("area"), self.config)
         text, pooled = conditioning.text_of(kwargs)
-        # CONDRegular: CONDCrossAttn would repeat the text, whose keys share a softmax with the pixels'.
+        # CONDRegular, because CONDCrossAttn repeats short texts, and text and pixels share one softmax here.
         conds = {
             "c_crossattn": comfy.conds.CONDRegular(text),
             "y": comfy.conds.CONDRegular(pooled),
@@ -133,7 +114,7 @@ class GlideModel(comfy.model_base.BaseModel):
         return conds
 
     def scale_latent_inpaint(self, x, **kwargs):
-        return x  # known pixels are pinned in x_start, as in the reference, and not in the noisy picture
+        return x  # the known pixels are put back into x_start, as in the reference, and not into the noisy picture
 
     def _check_size(self, noise: Tensor) -> None:
         _, channels, height, width = noise.shape
@@ -154,8 +135,8 @@ class GlideModel(comfy.model_base.BaseModel):
     def _check_schedule(self) -> None:
         if not isinstance(self.model_sampling, ModelSampling) and self.config.noise_schedule != "linear":
             raise ValueError(
-                "ModelSamplingDiscrete or a node like it replaced the noise schedule of a GLIDE base model by another "
-                "than it was trained on: take it out"
+                "ModelSamplingDiscrete or a similar node replaced the noise schedule of a GLIDE base model, which was "
+                "trained on its own: take the node out"
             )
 
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
@@ -213,6 +194,6 @@ def load_model(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str,
         model.load_model_weights(state_dict, "", assign=True)
     else:
         model.load_model_weights(state_dict, "")
-    # Pixels need it: without the reference's clipping at every step sampling ends far outside of -1..1.
     patcher.add_wrapper(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, check_steps)
+    # Pixels need the reference's clipping in every step: without it sampling ends far outside of -1..1.
     return with_threshold(patcher, Threshold())

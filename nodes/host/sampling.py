@@ -16,8 +16,9 @@ from ...glide_core.pipeline import Sampling
 from . import conditioning
 from .images import fit_noise_mask
 from .masks import with_soft_masks
-from .model import VARIANCE, GlideModel
+from .model import GlideModel
 from .threshold import DYNAMIC, Threshold, with_threshold
+from .unet import VARIANCE
 
 DOWNSCALE = "downscale_ratio_spacial"  # key of a LATENT that says for which latents its size was meant
 

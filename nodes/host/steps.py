@@ -1,16 +1,28 @@
-"""Steps that cannot end in a picture are refused before they are walked."""
+"""Steps that cannot end in a picture are refused before the first one is taken."""
 
 from __future__ import annotations
 
-COARSEST = 4.0  # at this sigma a picture can barely be seen; whoever takes several steps goes on below it
+COARSEST = 4.0  # at this sigma a picture can barely be seen; samplers that take several steps go on below it
+BLANK_FROM = 10.0  # a first sigma below this needs a picture to start from: 1 % of what the model sees would be grey
 
 
-def check_steps(executor, *args, **kwargs):
-    """A wrapper of the host's outer_sample(noise, latent_image, sampler, sigmas, ...)."""
-    sigmas = args[3].tolist()
-    if len(sigmas) > 4 and sigmas[-1] == 0 and sigmas[-2] > COARSEST:
+def check_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+    """A wrapper of the host's outer_sample.
+
+    Raises:
+        ValueError: the steps end too early, or start too late for a blank latent.
+    """
+    steps = sigmas.tolist()
+    if len(steps) > 4 and steps[-1] == 0 and steps[-2] > COARSEST:
         raise ValueError(
-            f"these steps jump from sigma {sigmas[-2]:.3g} to the finished picture: the scheduler linear_quadratic is "
+            f"these steps jump from sigma {steps[-2]:.3g} to the finished picture: the scheduler linear_quadratic is "
             "not made for models like GLIDE; take sgm_uniform, normal, karras, beta or GlideScheduler"
         )
-    return executor(*args, **kwargs)
+    if steps and steps[0] < BLANK_FROM and not latent_image.any():
+        raise ValueError(
+            f"these steps start at sigma {steps[0]:.3g}, where a picture is visible already, but the latent is blank: "
+            "the result would be grey. To paint from noise, set denoise to 1 and take sgm_uniform, normal, karras, beta "
+            "or GlideScheduler (OptimalStepsScheduler is made for other models); to repaint a picture, connect it as "
+            "the latent"
+        )
+    return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)

@@ -15,11 +15,22 @@ from . import conditioning
 from .attention import attention
 
 TOKENS = "glide"  # the host's name of a token stream
+LARGEST_WEIGHT = 100.0
 
 
 def _unweighted(text: str) -> tuple[str, list[float]]:
-    """A prompt in the host's syntax, "a (red:1.3) circle" -> "a red circle" and the weight of each character."""
+    """A prompt in the host's syntax, "a (red:1.3) circle" -> "a red circle" and the weight of each character.
+
+    Raises:
+        ValueError: a weight is not a number, or absurdly large.
+    """
     parts = [(unescape_important(part), weight) for part, weight in token_weights(escape_important(text), 1.0)]
+    for part, weight in parts:
+        if not abs(weight) <= LARGEST_WEIGHT:
+            raise ValueError(
+                f"the prompt gives {part[:40]!r} the weight {weight:g}: weights must be numbers from "
+                f"-{LARGEST_WEIGHT:g} to {LARGEST_WEIGHT:g}, and useful ones are between 0 and 2"
+            )
     return "".join(part for part, _ in parts), [weight for part, weight in parts for _ in part.lower()]
 
 
@@ -37,7 +48,7 @@ class HostTokenizer:
         return encoded, [weights[min(end, len(weights)) - 1] for end in encoded.ends] + padding
 
     def tokenize_with_weights(self, text: str, return_word_ids=False, **kwargs):
-        """One row of (id, weight), with a word number where asked for."""
+        """One row of (id, weight), or of (id, weight, word number) if return_word_ids is set."""
         encoded, weights = self.encode(text)
         columns = [encoded.ids, weights]
         if return_word_ids:
@@ -65,16 +76,17 @@ class HostTextModel(torch.nn.Module):
 
     def set_clip_options(self, options):
         if options.get("layer") not in (None, -1):
-            raise ValueError("GLIDE's text transformer has no early exit: take CLIPSetLastLayer out")
+            raise ValueError("the text transformer of GLIDE can only be used as a whole: take CLIPSetLastLayer out")
         self.execution_device = options.get("execution_device", self.execution_device)
 
     def reset_clip_options(self):
         self.execution_device = None
 
     def encode_token_weights(self, tokens):
-        """-> xf_out [B, N, W], xf_proj [B, C], and what ``conditioning`` adds.
+        """Tokens -> xf_out [B, N, W], xf_proj [B, C], and the options that ``conditioning`` reads.
 
-        A token's weight moves its part of xf_out away from the empty prompt's, as the host does for its own models.
+        A token's weight moves its part of xf_out away from that of the empty prompt, as the host does for its own
+        models.
         """
         padding = self.vocab_size - 1
         ids, weights = (torch.tensor([[pair[n] for pair in row] for row in tokens[TOKENS]]) for n in (0, 1))
@@ -96,9 +108,11 @@ class HostTextModel(torch.nn.Module):
 
 
 def load_clip(state_dict: dict, config: ModelConfig, tokenizer: Tokenizer, encoder: str, dtype: torch.dtype | None):
-    """Make a CLIP. dtype None is fp32: the transformer is small, runs once per prompt, and was published so.
+    """Make a CLIP.
 
-    8 bits are for the U-Net's convolutions; the transformer, a tenth of the weights, stays in fp32 then.
+    Args:
+        dtype: of the weights. None means fp32, because the transformer is small, runs once for each prompt, and was
+            published in fp32. It also stays in fp32 where 8 bits are asked for, which are meant for the U-Net.
     """
     target = comfy.supported_models_base.ClipTarget(HostTokenizer, HostTextModel)
     target.params = {"config": config, "encoder": encoder}

@@ -1,39 +1,43 @@
-"""Keeping x_start in the pixels' range at every step, as a part of the MODEL: every sampler of the host gets it."""
+"""Keeping x_start in the pixels' range in every step, as a part of the MODEL, so that every sampler of the host does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...glide_core.diffusion.guidance import clip, dynamic_threshold
 
 OFF, CLIP, DYNAMIC = "off", "clip", "dynamic"
+KEY = "glide_threshold"
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """What the host calls with each guided x_start.
+    """A wrapper around all that the host does to predict x_start: guidance, and what other nodes add to it.
 
     Attributes:
         mode: OFF, CLIP to -1..1, or DYNAMIC thresholding.
-        threshold: of DYNAMIC, 0..1.
+        threshold: for DYNAMIC, the share of the values (0..1) that must fit into -1..1.
     """
 
     mode: str = CLIP
     threshold: float = 0.995
 
-    def __call__(self, args: dict) -> Tensor:
-        denoised = args["denoised"]
+    def __call__(self, predict_noise, *args, **kwargs) -> Tensor:
+        x_start = predict_noise(*args, **kwargs)
         if self.mode == OFF:
-            return denoised
-        return clip(denoised) if self.mode == CLIP else dynamic_threshold(denoised, self.threshold)
+            return x_start
+        return clip(x_start) if self.mode == CLIP else dynamic_threshold(x_start, self.threshold)
 
 
 def with_threshold(model, threshold: Threshold):
-    """A clone of the MODEL with this threshold in the place of the one it has."""
+    """A clone of the MODEL with this threshold in the place of the one that it has.
+
+    The loader adds the first one, before any node can add a wrapper: the host calls it outermost, so it has the last
+    word.
+    """
     model = model.clone()
-    functions = model.model_options.get("sampler_post_cfg_function", [])
-    others = [f for f in functions if not isinstance(f, Threshold)]
-    model.model_options["sampler_post_cfg_function"] = [threshold, *others]
+    model.wrappers.setdefault(WrappersMP.PREDICT_NOISE, {})[KEY] = [threshold]
     return model

@@ -48,7 +48,7 @@ class Bench:
 
         clip = clip or self.clip
         positive = clip.encode_from_tokens_scheduled(clip.tokenize("a red circle"))
-        latent = {"samples": self.torch.zeros(1, 3, 64, 64)}
+        latent = {"samples": self.torch.full((1, 3, 64, 64), 0.1)}
         options = Sampling("4", "euler", 3.0)
         return sample_latent(model or self.model, positive, None, latent, options, seed=1, denoise=0.7)["samples"]
 
