@@ -34,7 +34,9 @@ def checkpoint_names() -> list[str]:
 
 
 def _embedded() -> dict[str, Path]:
-    return {path.stem: path for path in sorted(checkpoints.TINY_FOLDER.glob("*.safetensors"))}
+    return {
+        path.stem: path for path in sorted(checkpoints.TINY_FOLDER.glob("*.safetensors"), key=lambda path: path.stem)
+    }
 
 
 def checkpoint_path(name: str) -> Path:

@@ -33,9 +33,9 @@ class Patches:
         unknown += [name for name in replacements if name != REPLACED]
         if unknown:
             raise ValueError(
-                f"a node on the way of this MODEL patches {', '.join(unknown)}, which GLIDE's U-Net does not have: take "
-                "the node out (HyperTile, TomePatchModel, Hypernetwork, NAGuidance and SkipLayerGuidanceDiT make such "
-                "patches)"
+                f"a node that this MODEL went through patches {', '.join(unknown)}, which GLIDE's U-Net does not have: "
+                "take the node out (HyperTile, TomePatchModel, Hypernetwork, NAGuidance and SkipLayerGuidanceDiT make "
+                "such patches)"
             )
 
     def enter(self, place: str, number: int) -> Callable[..., Tensor]:
@@ -62,10 +62,7 @@ class Patches:
             weights = (q.float() @ k.float().transpose(-1, -2) / head_channels**0.5).softmax(dim=-1)
             on_text = weights[..., :-pixels]
             from_text = on_text @ v[:, :, :-pixels].float()
-            options = {
-                name: value for name, value in self.options.items() if name not in ("patches", "patches_replace")
-            }
-            options |= {"n_heads": heads, "dim_head": head_channels, "attn_precision": None}
+            options = {**self.options, "n_heads": heads, "dim_head": head_channels, "attn_precision": None}
             q, k, v = (part.transpose(1, 2).flatten(2) for part in (q, k[:, :, -pixels:], v[:, :, -pixels:]))
             from_pixels = replacement(q, k, v, options).unflatten(-1, (heads, -1)).transpose(1, 2)
             mixed = from_text + (1 - on_text.sum(dim=-1, keepdim=True)) * from_pixels

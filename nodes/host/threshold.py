@@ -1,4 +1,4 @@
-"""Keeping x_start in the pixels' range in every step, as a part of the MODEL, so that every sampler of the host does."""
+"""Keeping x_start in the pixels' range in every step. It is a part of the MODEL, so that it holds for every sampler."""
 
 from __future__ import annotations
 

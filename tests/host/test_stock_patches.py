@@ -148,12 +148,12 @@ def test_steps_that_start_low_need_a_picture(host, infos):
     assert "set denoise to 1" in failure(host, graph)
     graph = Painting(infos)
     sigmas = graph.node("OptimalStepsScheduler", model_type="Wan", steps=4, denoise=1.0)
-    picture = graph.node("EmptyImage", width=64, height=64, batch_size=1, color=0xC04020)
+    picture = graph.node("EmptyImage", width=64, height=64, batch_size=1, color=0x2040C0)
     _, _, vae = graph.load()
     graph.save(custom(graph, sigmas, graph.node("VAEEncode", pixels=picture, vae=vae)))
     (repainted,) = latents(host, graph)
-    expected = [0xC0, 0x40, 0x20]
-    assert all(abs(float(repainted[0, c].mean()) - (value / 127.5 - 1)) < 0.3 for c, value in enumerate(expected))
+    expected = [0x20, 0x40, 0xC0]
+    assert all(abs(float(repainted[0, c].mean()) - (value / 127.5 - 1)) < 0.5 for c, value in enumerate(expected))
 
 
 def test_an_upsampler_with_freeu(host, infos):
@@ -195,7 +195,7 @@ def test_a_folder_in_the_spelling_of_windows(host):
     [
         ("base.pt", "checkpoint - base.pt is not in models/glide: run `glide fetch base`"),
         ("upsample_inpaint.pt", "run `glide fetch upsample-inpaint`"),
-        ("house.safetensors", "house.safetensors is not in models/glide: choose one of tiny-base (embedded)"),
+        ("house.safetensors", "house.safetensors is not in models/glide: choose one of tiny-base"),
     ],
 )
 def test_a_missing_checkpoint_is_told_before_anything_runs(host, name, message):
