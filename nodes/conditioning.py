@@ -3,10 +3,11 @@ CONDITIONING."""
 
 from comfy_api.latest import io
 
+from ..glide_core.images import to_channels_first
 from ..glide_core.models.config import UPSCALE
 from .checks import named
 from .host import conditioning
-from .host.images import blank_canvas, from_image, hard_mask, picture_to_enlarge
+from .host.images import blank_canvas, hard_mask, picture_to_enlarge
 from .schema import image_to_enlarge_input, latent_to_enlarge_input, schema
 
 
@@ -88,7 +89,7 @@ class GlideInpaintConditioning(io.ComfyNode):
 
     @classmethod
     def execute(cls, positive, negative, image, mask) -> io.NodeOutput:
-        picture = from_image(image)
+        picture = to_channels_first(image)
         mask = hard_mask(mask, picture.shape[-2:])
         positive = conditioning.with_surroundings(positive, picture, mask)
         negative = conditioning.with_surroundings(negative, picture, mask)

@@ -4,10 +4,11 @@ from comfy_api.latest import io
 
 from ..glide_core.diffusion.inpainting import REPAINT_PASSES, fit_mask
 from ..glide_core.editing import regions
+from ..glide_core.images import to_channels_first, to_channels_last
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error
 from .host import feedback
-from .host.images import from_image, shrink_to_model, to_image
+from .host.images import shrink_to_model
 from .host.inpainting import inpaint_latent
 from .host.sampling import require_kind
 from .schema import DEFAULTS, denoise_input, negative_input, sampling_inputs, schema
@@ -97,7 +98,7 @@ class GlideInpaint(io.ComfyNode):
         with named("GlideInpaint"):
             require_kind(model, "base-inpaint")
             mask = regions.fit(image, mask)
-            small = from_image(shrink_to_model(image, model.model.config))
+            small = to_channels_first(shrink_to_model(image, model.model.config))
             if not mask.any():
                 return feedback.untouched(cls.hidden.unique_id, small, image)
             latent = inpaint_latent(
@@ -105,11 +106,11 @@ class GlideInpaint(io.ComfyNode):
                 positive,
                 negative,
                 small,
-                fit_mask(mask[:, None], tuple(small.shape[-2:])),
+                fit_mask(mask[:, None], (small.shape[-2], small.shape[-1])),
                 Sampling(steps, sampler, guidance_scale, eta),
                 seed=seed,
                 denoise=denoise,
                 hide_until=hide_until,
                 repaint_passes=repaint_passes,
             )
-        return io.NodeOutput(latent, to_image(latent["samples"]))
+        return io.NodeOutput(latent, to_channels_last(latent["samples"]))

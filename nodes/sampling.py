@@ -2,9 +2,10 @@
 
 from comfy_api.latest import io
 
+from ..glide_core.images import to_channels_last
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error
-from .host.images import blank_canvas, to_image
+from .host.images import blank_canvas
 from .host.sampling import require_kind, sample_latent
 from .schema import DEFAULTS, denoise_input, negative_input, sampling_inputs, schema
 
@@ -110,4 +111,4 @@ class GlideSampler(io.ComfyNode):
             require_kind(model, "base")
             options = Sampling(steps, sampler, guidance_scale, eta, threshold or None)
             latent = sample_latent(model, positive, negative, latent, options, seed=seed, denoise=denoise)
-        return io.NodeOutput(latent, to_image(latent["samples"]))
+        return io.NodeOutput(latent, to_channels_last(latent["samples"]))

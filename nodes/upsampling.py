@@ -7,11 +7,12 @@ from comfy_api.latest import io
 
 from ..glide_core.diffusion.inpainting import fit_mask
 from ..glide_core.editing import regions
+from ..glide_core.images import to_channels_first, to_channels_last
 from ..glide_core.models.config import UPSCALE
 from ..glide_core.pipeline import UPSAMPLING
 from .checks import named, steps_error
 from .host import conditioning, feedback
-from .host.images import blank_canvas, from_image, picture_to_enlarge, to_image
+from .host.images import blank_canvas, picture_to_enlarge
 from .host.inpainting import inpaint_latent
 from .host.sampling import require_kind, sample_latent
 from .schema import (
@@ -120,7 +121,7 @@ class GlideUpsampler(io.ComfyNode):
                 enlarged = sample_latent(model, positive, negative, {"samples": canvas}, options, seed=seed)
             else:
                 enlarged = inpaint_latent(model, positive, negative, canvas, mask, options, seed=seed)
-        return io.NodeOutput(enlarged, to_image(enlarged["samples"]))
+        return io.NodeOutput(enlarged, to_channels_last(enlarged["samples"]))
 
 
 def _fit_original(original, mask, canvas):
@@ -130,4 +131,4 @@ def _fit_original(original, mask, canvas):
         raise ValueError(f"original is a batch of {len(original)}, but {len(canvas)} pictures are enlarged")
     mask = fit_mask(regions.fit(original, mask, "original")[:, None], size)
     pictures = torch.stack([regions.resize(picture[..., :3], size) for picture in original])
-    return from_image(pictures).to(canvas), mask.to(canvas)
+    return to_channels_first(pictures).to(canvas), mask.to(canvas)

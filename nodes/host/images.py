@@ -1,10 +1,12 @@
-"""The host's IMAGE, MASK and LATENT as GLIDE reads them, one function for each conversion.
+"""The host's IMAGE, MASK and LATENT as GLIDE reads them; the ranges are converted by ``glide_core.images``.
 
 IMAGE is [B, H, W, C] in 0..1, MASK is [B, H, W] in 0..1, and the samples of GLIDE's LATENT are pixels, [B, 3, H, W] in
 -1..1.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import comfy.model_management
 import comfy.utils
@@ -13,17 +15,8 @@ from torch import Tensor
 
 from ...glide_core.diffusion.inpainting import fit_mask
 from ...glide_core.editing import regions
+from ...glide_core.images import to_channels_first
 from ...glide_core.models.config import ModelConfig
-
-
-def to_image(samples: Tensor) -> Tensor:
-    """LATENT samples [B, 3, H, W] in -1..1 -> IMAGE [B, H, W, 3], clipped to 0..1."""
-    return ((samples.movedim(1, -1) + 1) / 2).clamp(0, 1)
-
-
-def from_image(image: Tensor) -> Tensor:
-    """IMAGE [B, H, W, 3 or 4] in 0..1 -> LATENT samples [B, 3, H, W] in -1..1. Transparency is dropped."""
-    return image[..., :3].movedim(-1, 1) * 2 - 1
 
 
 def blank_canvas(batch: int, height: int, width: int) -> Tensor:
@@ -31,18 +24,18 @@ def blank_canvas(batch: int, height: int, width: int) -> Tensor:
     return torch.zeros(batch, 3, height, width, device=comfy.model_management.intermediate_device())
 
 
-def hard_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def hard_mask(mask: Tensor, size: Sequence[int]) -> Tensor:
     """MASK [B, H, W] -> [B, 1, height, width] of the size (height, width), with the values 0 and 1 only."""
     return comfy.utils.common_upscale(mask[:, None], size[1], size[0], "bilinear", "disabled").round()
 
 
-def fit_noise_mask(latent: dict, size: tuple[int, int]) -> Tensor | None:
+def fit_noise_mask(latent: dict, size: Sequence[int]) -> Tensor | None:
     """The noise mask of a LATENT as [B, 1, height, width], or None if it has none.
 
     A pixel that the mask touches at all is repainted.
     """
     mask = latent.get("noise_mask")
-    return None if mask is None else fit_mask(mask.reshape(-1, 1, *mask.shape[-2:]), size)
+    return None if mask is None else fit_mask(mask.reshape(-1, 1, *mask.shape[-2:]), (size[0], size[1]))
 
 
 def shrink_to_model(image: Tensor, config: ModelConfig) -> Tensor:
@@ -63,9 +56,14 @@ def picture_to_enlarge(latent: dict | None, image: Tensor | None) -> Tensor:
     Raises:
         ValueError: both or neither are connected, the LATENT belongs to another model family, or pixels are NaN.
     """
-    if (latent is None) == (image is None):
-        raise ValueError("connect either latent or image, the picture to enlarge")
-    picture = from_image(image) if latent is None else latent["samples"]
+    if latent is not None and image is not None:
+        raise ValueError("latent and image are both connected: connect either latent or image, the picture to enlarge")
+    if latent is not None:
+        picture: Tensor = latent["samples"]
+    elif image is not None:
+        picture = to_channels_first(image)
+    else:
+        raise ValueError("there is no picture to enlarge: connect either latent or image")
     if picture.shape[1] != 3:
         raise ValueError(
             f"latent has {picture.shape[1]} channels, but GLIDE's latents are pictures with 3: decode it with the VAE "

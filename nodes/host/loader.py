@@ -34,9 +34,8 @@ def checkpoint_names() -> list[str]:
 
 
 def _embedded() -> dict[str, Path]:
-    return {
-        path.stem: path for path in sorted(checkpoints.TINY_FOLDER.glob("*.safetensors"), key=lambda path: path.stem)
-    }
+    files = {path.stem: path for path in checkpoints.TINY_FOLDER.glob("*.safetensors")}
+    return dict(sorted(files.items()))
 
 
 def checkpoint_path(name: str) -> Path:

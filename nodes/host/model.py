@@ -62,7 +62,7 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
 class GlideConfig(comfy.supported_models_base.BASE):
     """What ComfyUI asks about a model family."""
 
-    unet_extra_config = {}
+    unet_extra_config: dict[str, object] = {}
     latent_format = PixelLatents
     memory_usage_factor = 0.6
 

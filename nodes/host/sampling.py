@@ -54,7 +54,7 @@ def make_sampler(name: str, eta: float, wrap_sampler: Callable | None = None, no
     function = _sample_ddpm if name == "ddpm" else SAMPLERS[name]
     if wrap_sampler:
         function = wrap_sampler(function)
-    options = {"eta": eta} if name == "ddim" else {}
+    options: dict[str, object] = {"eta": eta} if name == "ddim" else {}
     if noise is not None:
         options["noise"] = noise
     return comfy.samplers.KSAMPLER(function, options)
@@ -109,7 +109,7 @@ def sample_latent(
     if options.threshold is not None:
         model = with_threshold(model, Threshold(DYNAMIC, options.threshold))
     sigmas = make_sigmas(model, options.steps, denoise)
-    mask = fit_noise_mask(latent, tuple(samples.shape[-2:]))
+    mask = fit_noise_mask(latent, samples.shape[-2:])
     if mask is not None:
         model = with_soft_masks(model, sigmas[:1])
     latent = {**latent, "samples": samples}

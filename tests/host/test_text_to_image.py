@@ -151,7 +151,9 @@ def test_conditioning_of_another_encoder(host):
 
 def test_the_upsampler_needs_one_picture(host):
     graph = quick()
-    del graph.inputs("GlideUpsampler")["latent"]
+    graph.inputs("GlideUpsampler")["image"] = [graph.number("GlideSampler"), 1]
+    assert "latent and image are both connected" in failure(host, graph)
+    del graph.inputs("GlideUpsampler")["image"], graph.inputs("GlideUpsampler")["latent"]
     assert "connect either latent or image" in failure(host, graph)
 
 
