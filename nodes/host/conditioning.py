@@ -1,8 +1,8 @@
 """What GLIDE adds to ComfyUI's CONDITIONING, a list of [xf_out, options].
 
-Beside the host's "pooled_output" (xf_proj) the options hold the token ids, so that the upsampler can encode the same
-prompt with its own text transformer, the unconditional of the same encoder, a tag that says which encoder it was, and
-its xf_out as it was encoded, by which a later change is seen.
+The options hold the host's "pooled_output" (xf_proj) and these of GLIDE: the token ids, so that the upsampler can encode
+the same prompt with its own text transformer; the empty prompt, encoded by the same transformer; a tag that says which
+transformer that was; and xf_out as it was encoded, which shows whether a node changed it later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WHERE_AND_WHEN = {"area", "mask", "strength", "mask_strength", "set_area_to_boun
 
 
 def encoder_tag(text_state_dict: dict[str, Tensor]) -> str:
-    """A name for a text transformer: base and upsampler have different ones of equal shape."""
+    """A name for a text transformer, because base model and upsampler have different ones of equal shape."""
     digest = hashlib.sha256()
     for name in ("final_ln.weight", "transformer_proj.bias", "positional_embedding"):
         digest.update(text_state_dict[name].float().cpu().numpy().tobytes())
@@ -50,7 +50,7 @@ def require_encoder(options: dict, encoder: str, kind: str) -> None:
 
 
 def text_of(options: dict) -> tuple[Tensor, Tensor]:
-    """xf_out and xf_proj; what ConditioningZeroOut made is the unconditional, as it is for other models."""
+    """xf_out and xf_proj. What ConditioningZeroOut made is read as the empty prompt, as for other models."""
     xf_out = options["cross_attn"]
     return (xf_out, options["pooled_output"]) if xf_out.any() else options[UNCOND]
 
@@ -63,7 +63,7 @@ def check_area(area: tuple[int, ...] | None, config: ModelConfig) -> None:
     if min(height, width) < smallest or height % config.size_multiple or width % config.size_multiple:
         raise ValueError(
             f"the area of a CONDITIONING is {width}x{height} pixels, but this GLIDE model needs sides of at least "
-            f"{smallest}, in multiples of {config.size_multiple}. ConditioningSetArea divides its numbers by 8: give 8 "
+            f"{smallest} that are multiples of {config.size_multiple}. ConditioningSetArea divides its numbers by 8: give 8 "
             "times as many, or use ConditioningSetAreaPercentage; ConditioningSetMask with set_cond_area 'default' "
             "takes any shape"
         )

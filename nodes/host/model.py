@@ -76,7 +76,7 @@ class GlideConfig(comfy.supported_models_base.BASE):
     def get_model(self, state_dict, prefix="", device=None):
         return GlideModel(self, device=device)
 
-    # What CheckpointSave writes has the flat names of the published files, so that GlideLoader reads it again.
+    # CheckpointSave writes the flat names of the published files, so that GlideLoader reads its files again.
 
     def process_unet_state_dict_for_saving(self, state_dict):
         return state_dict
@@ -124,11 +124,13 @@ class GlideModel(comfy.model_base.BaseModel):
                 "make it with EmptyGlideLatent, or with VAEEncode and the VAE of GlideLoader"
             )
         multiple, native = self.config.size_multiple, self.config.image_size
-        smallest, largest = native // 4, float("inf") if self.config.low_res else native * 4
-        if height % multiple or width % multiple or min(height, width) < smallest or max(height, width) > largest:
+        smallest, largest = native // 4, native * 4
+        too_large = max(height, width) > largest and not self.config.low_res  # upsamplers paint in tiles
+        if height % multiple or width % multiple or min(height, width) < smallest or too_large:
+            sides = f"at least {smallest}" if self.config.low_res else f"{smallest} to {largest}"
             raise ValueError(
-                f"the LATENT is {width}x{height}, but this GLIDE model needs sides of {smallest} to {largest} pixels, "
-                f"multiples of {multiple}, best {native}x{native}: use EmptyGlideLatent (older versions of ComfyUI "
+                f"the LATENT is {width}x{height} pixels, but this GLIDE model paints sides of {sides} pixels that are "
+                f"multiples of {multiple}, and {native}x{native} best: use EmptyGlideLatent (older versions of ComfyUI "
                 "divide the numbers of EmptyLatentImage by 8)"
             )
 
@@ -152,9 +154,9 @@ class GlideModel(comfy.model_base.BaseModel):
 
 
 def _surroundings(noise: Tensor, kwargs: dict) -> dict[str, Tensor]:
-    """image and known of ``unet_input``, or nothing where nothing is known.
+    """The image and the known pixels for ``unet_input``, or nothing where nothing is known.
 
-    From the keys of the stock InpaintModelConditioning, else from the LATENT and its noise mask.
+    They come from what the stock InpaintModelConditioning adds, or else from the LATENT and its noise mask.
     """
     mask = kwargs.get("concat_mask", kwargs.get("denoise_mask"))
     image = kwargs.get("concat_latent_image", kwargs.get("latent_image"))
@@ -176,9 +178,9 @@ def load_model(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str,
     """Make a MODEL.
 
     Args:
-        state_dict: the U-Net's tensors; emptied.
-        encoder: tag of the text transformer that belongs to it (``conditioning.encoder_tag``).
-        dtype: of the weights, or None for the host's choice.
+        state_dict: the U-Net's tensors. It is empty afterwards.
+        encoder: the tag of the text transformer that belongs to the U-Net (``conditioning.encoder_tag``).
+        dtype: of the weights. None leaves the choice to the host.
     """
     mm = comfy.model_management
     host_config = GlideConfig(config, encoder)

@@ -48,10 +48,19 @@ class HostUNet(UNet):
         patches = Patches(transformer_options)
         out = tiled(lambda part: self._run_blocks(part, timesteps, context, y, patches), x, self.tile)
         eps, variance = out.chunk(2, dim=1)
-        wanted, halves = transformer_options.get(VARIANCE), transformer_options.get("cond_or_uncond", [0])
-        if wanted is not None and 0 in halves:
-            wanted.put(variance.chunk(len(halves))[halves.index(0)])
+        self._leave_variance(variance, transformer_options)
         return eps
+
+    def _leave_variance(self, variance: Tensor, transformer_options: dict) -> None:
+        """Give the sampler the variance of the positive prompt, which the host numbers 0.
+
+        It is that of the first call in a step: SelfAttentionGuidance and similar nodes call the U-Net again afterwards,
+        with whatever prompt and picture.
+        """
+        wanted = transformer_options.get(VARIANCE)
+        prompts = transformer_options.get("cond_or_uncond", [0])
+        if wanted is not None and wanted.value is None and 0 in prompts:
+            wanted.put(variance.chunk(len(prompts))[prompts.index(0)])
 
     def _run_blocks(self, x: Tensor, timesteps: Tensor, context: Tensor, y: Tensor, patches: Patches) -> Tensor:
         """``UNet.forward`` with the patches between the blocks -> [B, 6, H, W]."""

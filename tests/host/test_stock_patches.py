@@ -96,6 +96,17 @@ def test_patches_between_and_inside_of_blocks(host, infos):
         assert far(picture, plain) < 2e-3, name
 
 
+def test_a_second_call_in_a_step_leaves_the_learned_variance_alone(host, infos):
+    """SelfAttentionGuidance of scale 0 calls the U-Net twice and changes nothing, also where ddpm adds noise."""
+    graph = Painting(infos)
+    options = {"seed": 5, "steps": "5", "sampler": "ddpm", "guidance_scale": 3.0, "eta": 0.0, "threshold": 0.0}
+    links = {"positive": graph.positive, "latent": graph.canvas, "denoise": 1.0}
+    for model in (graph.model, graph.patched("SelfAttentionGuidance", scale=0.0)):
+        graph.save(graph.node("GlideSampler", 2, model=model, **links, **options)[0])
+    plain, patched = latents(host, graph)
+    assert far(plain, patched) < 2e-3
+
+
 @pytest.mark.parametrize("name", ["EasyCache", "LazyCache"])
 def test_caches_save_steps(host, infos, name):
     graph = Painting(infos)
