@@ -1,8 +1,8 @@
 """What GLIDE adds to ComfyUI's CONDITIONING, a list of [xf_out, options].
 
 The options hold the host's "pooled_output" (xf_proj) and these of GLIDE: the token ids, so that the upsampler can
-encode the same prompt with its own text transformer; the empty prompt, encoded by the same transformer; a tag that says which
-transformer that was; and xf_out as it was encoded, which shows whether a node changed it later.
+encode the same prompt with its own text transformer; the empty prompt, encoded by the same transformer; a tag that says
+which transformer that was; and xf_out as it was encoded, which shows whether a node changed it later.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def check_area(area: tuple[int, ...] | None, config: ModelConfig) -> None:
         raise ValueError(
             f"the area of a CONDITIONING is {width}x{height} pixels, but this GLIDE model needs sides of at least "
             f"{smallest} that are multiples of {config.size_multiple}. ConditioningSetArea divides its numbers by 8: "
-            "give 8 times as many, or use ConditioningSetAreaPercentage; ConditioningSetMask with set_cond_area 'default' "
-            "takes any shape"
+            "give 8 times as many, or use ConditioningSetAreaPercentage. ConditioningSetMask with set_cond_area "
+            "'default' takes any shape"
         )
 
 
