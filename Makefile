@@ -37,6 +37,8 @@ format: $(INSTALLED)
 
 types: $(INSTALLED)
 	.venv/bin/mypy
+	mkdir -p build/types && ln -sfn ../.. build/types/glide_nodes
+	cd build/types && ../../.venv/bin/mypy --config-file ../../pyproject.toml -p glide_nodes.nodes
 
 docs: $(INSTALLED_DOCS)
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict

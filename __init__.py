@@ -7,7 +7,7 @@ from .nodes import NODES
 WEB_DIRECTORY = "./web"
 
 
-class GlideExtension(ComfyExtension):  # type: ignore[misc]
+class GlideExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES
 
