@@ -53,8 +53,9 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
         return self.schedule.timestep(sigma)
 
     def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
-        if max_denoise or self.schedule.is_noise(float(sigma.min())):
-            # The stock class adds the latent here, so that a hole would start from what should be painted over.
+        if max_denoise or self.schedule.is_noise(float(sigma.min())) or not latent_image.any():
+            # The stock class adds the latent here, so that a hole would start from what should be painted over. And
+            # where nothing is to be seen yet, the model was trained on noise of full strength, as the library starts.
             return noise * (1 + sigma.view(sigma.shape[:1] + (1,) * (noise.ndim - 1)) ** 2).sqrt()
         return super().noise_scaling(sigma, noise, latent_image)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 COARSEST = 4.0  # at this sigma a picture can barely be seen; samplers that take several steps go on below it
-BLANK_FROM = 10.0  # a first sigma below this needs a picture to start from: 1 % of what the model sees would be grey
+BLANK_FROM = 2.0  # below this sigma a fifth of what the model sees is the picture that it goes on with
 
 
 def check_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
@@ -21,7 +21,7 @@ def check_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwargs)
     if steps and steps[0] < BLANK_FROM and not latent_image.any():
         raise ValueError(
             f"these steps start at sigma {steps[0]:.3g}, where a picture is visible already, but the latent is blank: "
-            "the result would be grey. To paint from noise, set denoise to 1 and take sgm_uniform, normal, karras, "
+            "the result would be no picture. To paint from noise, set denoise to 1 and take sgm_uniform, normal, karras, "
             "beta or GlideScheduler (OptimalStepsScheduler is made for other models). To repaint a picture, connect it "
             "as the latent"
         )
