@@ -21,8 +21,8 @@ def check_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwargs)
     if steps and steps[0] < BLANK_FROM and not latent_image.any():
         raise ValueError(
             f"these steps start at sigma {steps[0]:.3g}, where a picture is visible already, but the latent is blank: "
-            "the result would be no picture. To paint from noise, set denoise to 1 and take sgm_uniform, normal, karras, "
-            "beta or GlideScheduler (OptimalStepsScheduler is made for other models). To repaint a picture, connect it "
-            "as the latent"
+            "the result would be no picture. To paint from noise, set denoise to 1 and take sgm_uniform, normal, "
+            "karras, beta or GlideScheduler (OptimalStepsScheduler is made for other models). To repaint a picture, "
+            "connect it as the latent"
         )
     return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
