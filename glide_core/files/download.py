@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException, HTTPResponse
@@ -19,10 +21,12 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import CheckpointError, DownloadError
 from ..models.config import PUBLISHED
+from . import integrity
 from .detect import Shapes, check, shapes
 from .folders import models_dir, published_filename
 from .reading import read
@@ -33,6 +37,7 @@ CHUNK = 1 << 20
 TIMEOUT = 60.0
 ATTEMPTS = 4  # in a row without a new byte
 RETRY_DELAY = 1.0  # seconds, doubled at each attempt
+RECORD = re.compile(r"([0-9a-f]{64})\s")  # the start of a line of ``sha256sum``
 
 
 class _Interrupted(Exception):
@@ -88,8 +93,9 @@ def fetch(
 ) -> list[Path]:
     """Download the file or files of ``name``, or check those that are already there.
 
-    An interrupted download leaves a ``.part`` file, which the next call continues. A verified file gets its SHA-256
-    recorded beside it (``base.pt.sha256``, for ``sha256sum -c``); later calls compare with that record.
+    Of several processes that fetch the same file, one does and the others wait for it. An interrupted download leaves
+    a ``.part`` file, which the next call continues. A verified file gets its SHA-256 recorded beside it
+    (``base.pt.sha256``, for ``sha256sum -c``); later calls compare with that record.
 
     Args:
         folder: where to (default: ``folders.models_dir``).
@@ -110,7 +116,34 @@ def fetch(
 
 
 def _fetch_file(file: Published, folder: Path, base_url: str, progress: bool) -> Path:
+    """Fetch or check one file, alone: another process that wants the same file waits until this one is done."""
     path = folder / file.filename
+    with _lock(path, progress):
+        done = _fetch_locked(file, path, base_url, progress)
+    if progress:
+        print(f"{path} {done}", file=sys.stderr)
+    return path
+
+
+@contextmanager
+def _lock(path: Path, progress: bool) -> Iterator[None]:
+    """Hold the lock of a file. The operating system frees it when the process ends, however that happens."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if progress:
+            print(f"{path} is being fetched by another process: waiting for it", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch_locked(file: Published, path: Path, base_url: str, progress: bool) -> str:
+    """Fetch or check one file. Returns what was done, for a message."""
+    part = path.with_name(path.name + ".part")
     if path.exists():
         try:
             _verify_and_record(file, path, path)
@@ -119,7 +152,6 @@ def _fetch_file(file: Published, folder: Path, base_url: str, progress: bool) ->
         done = "was already there and is unchanged"
     else:
         url = f"{base_url.rstrip('/')}/{file.filename}"
-        part = path.with_name(path.name + ".part")
         _download(url, part, progress)
         try:
             _verify_and_record(file, part, path)
@@ -128,11 +160,12 @@ def _fetch_file(file: Published, folder: Path, base_url: str, progress: bool) ->
             _validator_file(part).unlink(missing_ok=True)
             raise DownloadError(f"{url} is not the published file: {error}") from error
         os.replace(part, path)
-        _validator_file(part).unlink(missing_ok=True)
+        if file.shapes:
+            integrity.remember(path)
         done = "is downloaded and verified"
-    if progress:
-        print(f"{path} {done}", file=sys.stderr)
-    return path
+    part.unlink(missing_ok=True)  # a run that was killed may have left them
+    _validator_file(part).unlink(missing_ok=True)
+    return done
 
 
 def _verify_and_record(file: Published, content: Path, path: Path) -> None:
@@ -140,10 +173,13 @@ def _verify_and_record(file: Published, content: Path, path: Path) -> None:
     digest = _sha256(content)
     file.verify(content, digest)
     record = path.with_name(path.name + ".sha256")
-    if not record.exists():
-        record.write_text(f"{digest}  {path.name}\n")
-    elif record.read_text().split()[:1] != [digest]:
+    recorded = RECORD.match(record.read_text(errors="replace")) if record.exists() else None
+    if recorded and recorded[1] != digest:
         raise CheckpointError(f"its SHA-256 is {digest}, which is not the one recorded in {record}")
+    if not recorded:
+        temporary = record.with_name(record.name + ".tmp")
+        temporary.write_text(f"{digest}  {path.name}\n")
+        os.replace(temporary, record)
 
 
 def _sha256(path: Path) -> str:
@@ -156,6 +192,8 @@ def _sha256(path: Path) -> str:
 
 def _download(url: str, part: Path, progress: bool) -> None:
     """Bring ``part`` to its full length, with new attempts as long as bytes arrive."""
+    if not url.startswith(("http://", "https://")):
+        raise DownloadError(f"{url}: the address must begin with http:// or https://")
     failures, best = 0, _size(part)
     while True:
         try:
@@ -173,7 +211,7 @@ def _download(url: str, part: Path, progress: bool) -> None:
 def _attempt(url: str, part: Path, progress: bool) -> None:
     """One request, which continues ``part`` if the server still has the same file, and else starts again."""
     have, validator_file = _size(part), _validator_file(part)
-    validator = validator_file.read_text() if have and validator_file.exists() else ""
+    validator = _read_validator(validator_file) if have else ""
     resume = {"Range": f"bytes={have}-", "If-Range": validator} if validator else {}
     try:
         response = urlopen(Request(url, headers={"User-Agent": "glide-nodes", **resume}), timeout=TIMEOUT)
@@ -183,7 +221,8 @@ def _attempt(url: str, part: Path, progress: bool) -> None:
         if error.code == 416:
             part.unlink(missing_ok=True)
         elif error.code < 500 and error.code != 429:
-            raise DownloadError(f"{url}: the server answered {error.code} {error.reason}") from error
+            reason = str(error.reason).partition("\n")[0]  # that of a circle of redirections has several lines
+            raise DownloadError(f"{url}: the server answered {error.code} {reason}") from error
         raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
         raise _Interrupted(f"no connection ({error})") from error
@@ -205,6 +244,8 @@ def _attempt(url: str, part: Path, progress: bool) -> None:
 def _append(response: HTTPResponse, part: Path, have: int, progress: bool) -> None:
     """Write the body of ``response`` behind the ``have`` bytes of ``part``."""
     length = response.headers.get("Content-Length")
+    if length and not length.isdecimal():
+        raise DownloadError(f"{part.stem}: the server gives its length as {length!r}, which is no number of bytes")
     total = have + int(length) if length else None
     free = shutil.disk_usage(part.parent).free
     if total and total - have > free:
@@ -238,6 +279,12 @@ def _validator(response: HTTPResponse) -> str:
 
 def _validator_file(part: Path) -> Path:
     return part.with_name(part.name + ".etag")
+
+
+def _read_validator(file: Path) -> str:
+    """What ``_attempt`` noted there; "" if there is nothing, or if it is damaged and cannot be sent in a header."""
+    text = file.read_bytes().decode("latin-1") if file.exists() else ""
+    return text if text.isascii() and text.isprintable() else ""
 
 
 def _size(path: Path) -> int:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import multiprocessing
+import os
+import random
 import re
+import signal
 import socket
 import struct
+import sys
 import threading
+import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -28,6 +34,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
         server.requests.append(self.headers.get("Range"))
+        if server.redirect:
+            self.send_response(302)
+            self.send_header("Location", server.redirect)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         if self.path not in server.files:
             return self.send_error(404)
         if server.status and (code := server.status.pop(0)) != 200:
@@ -49,8 +60,13 @@ class Handler(BaseHTTPRequestHandler):
         if server.etag:
             self.send_header("ETag", etag)
         self.send_header("Content-Type", server.content_type)
-        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Content-Length", server.length or str(len(content) - start))
         self.end_headers()
+        if server.slow:
+            for i in range(start, len(content), server.slow):
+                self.wfile.write(content[i : i + server.slow])
+                time.sleep(0.01)
+            return
         stop = server.stop_after.pop(0) if server.stop_after else None
         self.wfile.write(content[start:][:stop])
         if stop is not None:
@@ -70,7 +86,8 @@ def server(monkeypatch):
     server.handle_error = lambda *args: None
     server.files, server.requests = {}, []
     server.ranges, server.if_range, server.etag, server.reset = True, True, True, False
-    server.content_type = "application/octet-stream"
+    server.content_type, server.length, server.redirect = "application/octet-stream", "", ""
+    server.slow = 0  # bytes to send at once, with pauses
     server.stop_after, server.status = [], []  # bytes to send and codes to answer, one for each request
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -105,7 +122,8 @@ def get(server, content, tmp_path):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """The files in a folder but for the locks, which stay."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_download_records_the_hash(get, content, weights, tmp_path):
@@ -141,7 +159,7 @@ def test_flipped_byte_is_refused_before_its_hash_is_recorded(get, server, conten
     server.files["/base.pt"] = bytes(changed)
     with pytest.raises(DownloadError, match="base.pt is not the published file: .*1 of its 151 records"):
         get()
-    assert [name for name in names(tmp_path / "models") if not name.startswith(".")] == []
+    assert names(tmp_path / "models") == []
     server.files["/base.pt"] = content
     assert get()[0].read_bytes() == content
 
@@ -363,3 +381,114 @@ def test_folder_that_cannot_be_made(get, tmp_path):
 def test_unknown_name(tmp_path):
     with pytest.raises(DownloadError, match=r"'bass' \(known: base, .*upsample-inpaint, clip-image-enc.*vocab\)"):
         fetch("bass", tmp_path)
+
+
+# Several processes, and processes that are killed
+
+
+@pytest.fixture
+def start(get):
+    """Start a fetch in a process of its own."""
+    if sys.platform == "win32":
+        pytest.skip("needs fork")
+    processes = []
+
+    def start_process(**options):
+        process = multiprocessing.get_context("fork").Process(target=get, kwargs=options)
+        process.start()
+        processes.append(process)
+        return process
+
+    yield start_process
+    for process in processes:
+        process.kill()
+        process.join()
+
+
+def test_second_fetch_of_the_same_file_waits(start, server, content, tmp_path, capfd):
+    server.slow = len(content) // 50
+    first, second = start(progress=True), start(progress=True)
+    first.join(60)
+    second.join(60)
+    assert (first.exitcode, second.exitcode) == (0, 0)
+    assert server.requests == [None]
+    assert (tmp_path / "models" / "base.pt").read_bytes() == content
+    err = capfd.readouterr().err
+    assert "base.pt is being fetched by another process: waiting for it" in err
+    assert "is downloaded and verified" in err and "was already there" in err
+
+
+def test_lock_of_a_killed_process_is_free(start, get, server, content):
+    server.slow = 1000
+    process = start()
+    while not server.requests:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    server.slow = 0
+    assert get()[0].read_bytes() == content
+
+
+@pytest.mark.parametrize("moment", [*range(6), *(pytest.param(i, marks=pytest.mark.nightly) for i in range(6, 50))])
+def test_killed_at_any_moment(start, get, server, content, tmp_path, moment):
+    """What a killed run leaves is never a wrong file, and the next run goes on with it."""
+    server.slow = len(content) // 20
+    process = start()
+    time.sleep(random.Random(moment).uniform(0.02, 0.5))
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    path = tmp_path / "models" / "base.pt"
+    assert not path.exists() or path.read_bytes() == content
+    server.slow = 0
+    assert get()[0].read_bytes() == content
+    assert names(path.parent) == ["base.pt", "base.pt.sha256"]
+    checkpoints.load_model(path)
+
+
+@pytest.mark.parametrize("etag", [b"", b"\xff\xfe", b'"a"\r\nX: y', b'"\0"', "\u2603".encode(), b'"other"'])
+def test_damaged_note_of_the_version_starts_again(get, server, content, tmp_path, etag):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "base.pt.part").write_bytes(b"x" * 1000)
+    (tmp_path / "models" / "base.pt.part.etag").write_bytes(etag)
+    assert get()[0].read_bytes() == content
+    assert names(tmp_path / "models") == ["base.pt", "base.pt.sha256"]
+
+
+@pytest.mark.parametrize("record", [b"", b"\xff", b"3f2a", b"<html>"])
+def test_damaged_record_of_the_hash_is_written_again(get, content, tmp_path, record):
+    get()
+    (tmp_path / "models" / "base.pt.sha256").write_bytes(record)
+    get()
+    digest = hashlib.sha256(content).hexdigest()
+    assert (tmp_path / "models" / "base.pt.sha256").read_text() == f"{digest}  base.pt\n"
+
+
+def test_leftovers_of_a_run_that_was_killed_after_the_rename(get, tmp_path):
+    get()
+    for name in ("base.pt.part", "base.pt.part.etag"):
+        (tmp_path / "models" / name).touch()
+    get()
+    assert names(tmp_path / "models") == ["base.pt", "base.pt.sha256"]
+
+
+# Servers that answer nonsense
+
+
+@pytest.mark.parametrize("length", ["-1", "many", "1e9", "12, 12"])
+def test_length_that_is_no_number(get, server, length):
+    server.length = length
+    with pytest.raises(DownloadError, match=f"base.pt: the server gives its length as '{length}', which is no number"):
+        get()
+
+
+def test_circle_of_redirections(get, server):
+    server.redirect = "/base.pt"
+    with pytest.raises(DownloadError, match="base.pt: the server answered 302 .*infinite loop") as error:
+        get()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("mirror", ["localhost", "file:///tmp", "ftp://localhost", ""])
+def test_address_that_is_none(get, mirror):
+    with pytest.raises(DownloadError, match="the address must begin with http:// or https://"):
+        get(base_url=mirror or "/")

@@ -118,11 +118,37 @@ def test_the_state_of_another_model_is_refused(scenes, tmp_path):
         trainer(scenes, tmp_path, UPSAMPLE).resume()
 
 
-def test_a_damaged_state_is_refused(scenes, tmp_path):
+def truncated(content):
+    return content[:-200]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def empty(content):
+    return b""
+
+
+def another_text(content):
+    return b"<html>" * 100
+
+
+@pytest.mark.parametrize("damage", [truncated, flipped, empty, another_text])
+def test_a_damaged_state_is_refused_and_nothing_is_changed(damage, scenes, tmp_path):
     trainer(scenes, tmp_path, options=for_steps(1)).run()
     state = tmp_path / "state.pt"
-    state.write_bytes(state.read_bytes()[:-200])
-    with pytest.raises(CheckpointError, match="state.pt is damaged"):
+    state.write_bytes(damage(state.read_bytes()))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match="state.pt is damaged, .*nothing was changed. .*with --init"):
+        trainer(scenes, tmp_path).resume()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_file_that_is_no_state_is_refused(scenes, tmp_path):
+    torch.save({"model": {}}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="state.pt is not the state of a training: it has no 'ema'"):
         trainer(scenes, tmp_path).resume()
 
 
