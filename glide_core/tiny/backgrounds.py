@@ -28,10 +28,10 @@ def noise(rng: np.random.Generator, cells: tuple[int, int], octaves: int = 1) ->
     return total / (2 - 2.0 ** (1 - octaves))
 
 
-def mixed(first, second, part: np.ndarray) -> np.ndarray:
+def mixed(first: np.ndarray, second: np.ndarray, part: np.ndarray) -> np.ndarray:
     """[256, 256] in 0..1 -> colours from first (0) to second (1)."""
     part = np.clip(part, 0, 1)[..., None]
-    return np.float32(first) * (1 - part) + np.float32(second) * part
+    return np.asarray(first, np.float32) * (1 - part) + np.asarray(second, np.float32) * part
 
 
 def _grid() -> tuple[np.ndarray, np.ndarray]:
@@ -39,15 +39,15 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
     return y, x
 
 
-def _jittered(rng: np.random.Generator, rgb, amount: int = 10) -> np.ndarray:
-    return np.float32(rgb) + rng.integers(-amount, amount + 1, 3)
+def _jittered(rng: np.random.Generator, rgb: tuple[int, int, int], amount: int = 10) -> np.ndarray:
+    return np.array(rgb, np.float32) + rng.integers(-amount, amount + 1, 3)
 
 
 def sky(rng: np.random.Generator) -> np.ndarray:
     y, _ = _grid()
     air = mixed(_jittered(rng, (70, 140, 225)), _jittered(rng, (170, 215, 250)), y / SIDE)
     clouds = noise(rng, (4, 2), 4) * 1.6 + rng.uniform(-0.1, 0.2)
-    return air + (np.float32((250, 252, 255)) - air) * np.clip(1.8 * clouds, 0, 0.95)[..., None]
+    return air + (np.array((250, 252, 255), np.float32) - air) * np.clip(1.8 * clouds, 0, 0.95)[..., None]
 
 
 def grass(rng: np.random.Generator) -> np.ndarray:
@@ -109,7 +109,7 @@ def checks(rng: np.random.Generator) -> np.ndarray:
     y, x = _grid()
     side = 32
     dark = ((y + rng.integers(side)) // side + (x + rng.integers(side)) // side) % 2
-    return mixed((248, 248, 248), _tint(rng, 0.55, 0.85), dark)
+    return mixed(np.full(3, 248.0), _tint(rng, 0.55, 0.85), dark)
 
 
 def gradient(rng: np.random.Generator) -> np.ndarray:
@@ -133,7 +133,7 @@ def blur(rng: np.random.Generator) -> np.ndarray:
 
 def _tint(rng: np.random.Generator, saturation: float, value: float, hue: float | None = None) -> np.ndarray:
     hue = rng.uniform() if hue is None else hue % 1
-    return 255 * np.float32(colorsys.hsv_to_rgb(hue, saturation, value))
+    return 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value), np.float32)
 
 
 PAINTERS = {

@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -117,20 +117,23 @@ def verify(archive: Path, package: Package) -> None:
         raise DownloadError(f"{package.name} {package.version} has another content than expected (SHA-512 {found})")
 
 
-def read(archive: Path) -> dict:
-    """The icons.json of a package."""
+def read(archive: Path) -> dict[str, Any]:
+    """The icons.json of a package. Raises DownloadError: there is none."""
     with tarfile.open(archive) as tar:
-        return json.load(tar.extractfile("package/icons.json"))
+        member = tar.extractfile("package/icons.json")
+        if member is None:
+            raise DownloadError(f"{archive} holds no icons.json")
+        return json.load(member)
 
 
-def draw(thing: str, icons: dict[str, dict]) -> np.ndarray:
+def draw(thing: str, icons: dict[str, dict[str, Any]]) -> np.ndarray:
     """A thing in all styles: uint8 [styles, 256, 256, 4]."""
     drawn = {style: render(svg(data, thing.replace(" ", "-"))) for style, data in icons.items()}
     made = {style: painting.PAINTERS[style](drawn["3d"]) for style in STYLES if style not in drawn}
     return np.stack([(drawn | made)[style] for style in STYLES])
 
 
-def svg(data: dict, name: str) -> str:
+def svg(data: dict[str, Any], name: str) -> str:
     """The SVG document of a package's icon. Raises KeyError: there is none of that name."""
     icon = data["icons"][name]
     width, height = (icon.get(key, data.get(key, 16)) for key in ("width", "height"))

@@ -68,8 +68,8 @@ def ink_painting(drawing: np.ndarray) -> np.ndarray:
     rng = np.random.default_rng(0)
     colour, alpha = _apart(drawing.astype(np.float32))
     gray = cv2.cvtColor(_on_white(colour, alpha), cv2.COLOR_RGB2GRAY)
-    wash = cv2.GaussianBlur(255 - gray, (0, 0), 5)
-    wash += 96 * cv2.GaussianBlur(rng.normal(0, 1, gray.shape), (0, 0), 4).astype(np.float32)
+    spread = cv2.GaussianBlur(np.asarray(rng.normal(0, 1, gray.shape)), (0, 0), 4).astype(np.float32)
+    wash = cv2.GaussianBlur(255 - gray, (0, 0), 5) + 96 * spread
     tones = np.select([wash > 170, wash > 110, wash > 55], [235, 150, 75], 18).astype(np.float32)
     outline = cv2.morphologyEx(alpha, cv2.MORPH_GRADIENT, np.ones((11, 11), np.uint8))
     cover = np.maximum(cv2.GaussianBlur(tones, (0, 0), 2.5) * alpha / 255, 0.9 * cv2.GaussianBlur(outline, (0, 0), 2))

@@ -71,8 +71,8 @@ class Things:
 
     def _sample(self, rng: np.random.Generator) -> tuple[np.ndarray, str, ThingScene | shapes.Scene]:
         if rng.random() < SHAPES_SHARE:
-            scene = shapes.sample_scene(int(rng.integers(2**40)))
-            return shapes.render(scene, self.side), shapes.caption(scene, rng), scene
+            drawn = shapes.sample_scene(int(rng.integers(2**40)))
+            return shapes.render(drawn, self.side), shapes.caption(drawn, rng), drawn
         scene = thing_scenes.sample_scene(rng)
         return self.painter(scene), thing_scenes.caption(scene, rng).text, scene
 

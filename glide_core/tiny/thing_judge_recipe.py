@@ -45,7 +45,7 @@ def make(folder: Path, *, scale: float = 1.0, device: str = "auto", data: Things
 
 def train(data: Things, steps: int, device: torch.device, seed: int = 0) -> ThingJudge:
     torch.manual_seed(seed)
-    judge = ThingJudge().to(device, memory_format=torch.channels_last)
+    judge = ThingJudge().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(judge.parameters(), LR, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps + 1)
     precision = pick_dtype("auto", device)

@@ -50,7 +50,7 @@ def _of_things(scene: ThingScene, grid: int) -> tuple[np.ndarray, np.ndarray]:
         classes[:, near] = np.array(look)[:, None]
         pose = (x / layout.RADIUS, y / layout.RADIUS, math.log(radius / layout.RADIUS), 0.0)
         for value, part in zip(values, pose):
-            value[near] = np.broadcast_to(part, near.shape)[near]
+            value[near] = np.broadcast_to(np.asarray(part), near.shape)[near]
     return classes, values
 
 

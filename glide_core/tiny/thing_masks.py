@@ -44,8 +44,8 @@ def over_object(erased: np.ndarray, scene: ThingScene | shapes.Scene, rng: np.ra
     scale = len(erased) / SIDE
     centre, half = (x * scale, y * scale), radius * scale * rng.uniform(1.05, 1.5, 2)
     if rng.random() < 0.5:
-        corners = [tuple(np.round(centre + sign * half).astype(int).tolist()) for sign in (-1, 1)]
-        cv2.rectangle(erased, *corners, 1, cv2.FILLED)
+        first, last = (np.round(centre + sign * half).astype(int).tolist() for sign in (-1, 1))
+        cv2.rectangle(erased, first, last, 1, cv2.FILLED)
     else:
         axes = tuple(np.round(1.3 * half).astype(int).tolist())
         cv2.ellipse(erased, tuple(np.round(centre).astype(int).tolist()), axes, 0, 0, 360, 1, cv2.FILLED)
@@ -63,5 +63,5 @@ def _place(scene: ThingScene | shapes.Scene, rng: np.random.Generator) -> tuple[
     if isinstance(scene, ThingScene):
         item = scene.items[rng.integers(len(scene.items))]
         return *item.centre, item.extent / 2
-    item = scene.objects[rng.integers(len(scene.objects))]
-    return *item.centre, 1.2 * item.radius
+    shape = scene.objects[rng.integers(len(scene.objects))]
+    return *shape.centre, 1.2 * shape.radius

@@ -6,7 +6,7 @@ Each measurement returns rows of a table, the first of which is the head.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -168,7 +168,7 @@ def share_right(verdicts: Sequence[dict[str, list[bool]]]) -> dict[str, float]:
     return {name: sum(found) / len(found) if found else float("nan") for name, found in joined.items()}
 
 
-def _in_batches(count: int, make, label: str) -> np.ndarray:
+def _in_batches(count: int, make: Callable[[int, int], Tensor], label: str) -> np.ndarray:
     starts = tqdm(range(0, count, BATCH), label, mininterval=10)
     return np.concatenate([to_uint8(make(start, min(start + BATCH, count))).numpy() for start in starts])
 

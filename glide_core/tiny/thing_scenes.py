@@ -13,6 +13,7 @@ Captions come in several phrasings; some leave out the style, the background or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,8 @@ import numpy as np
 
 from . import things
 from .things import CATEGORIES, COLOURS, STYLES, TEXTURES, THINGS, a
+
+Named = tuple[tuple[str, str | None], ...]  # for each object of a scene its name or category, and its size
 
 SIDE = 256
 SIZES = {"small": (74, 92), "medium": (140, 164), "large": (206, 230)}
@@ -83,7 +86,7 @@ class Said:
     """
 
     text: str
-    words: tuple[tuple[str, str | None], ...]
+    words: Named
     ends: tuple[int, ...]
     relation: str | None
     style: str | None
@@ -104,7 +107,9 @@ def sample_scene(rng: np.random.Generator, *, allow_held_out: bool = False) -> T
     return single(rng, thing, style, ground, size, category)
 
 
-def single(rng, thing: str, style: str, ground: str, size: str, category: str | None = None) -> ThingScene:
+def single(
+    rng: np.random.Generator, thing: str, style: str, ground: str, size: str, category: str | None = None
+) -> ThingScene:
     """A scene with one thing somewhere near the middle; a small one anywhere."""
     extent = rng.uniform(*SIZES[size])
     spread = 60 if size == "small" else 14
@@ -112,7 +117,7 @@ def single(rng, thing: str, style: str, ground: str, size: str, category: str | 
     return ThingScene(style, ground, (Item(thing, centre, extent),), *_ground(rng, ground), size, category=category)
 
 
-def pair(rng, first: str, second: str, relation: str, style: str, ground: str) -> ThingScene:
+def pair(rng: np.random.Generator, first: str, second: str, relation: str, style: str, ground: str) -> ThingScene:
     """A scene with two things."""
     axis = np.array([0, 1]) if relation in ("above", "below") else np.array([1, 0])
     sign = -1 if relation in ("above", "to the left of") or (relation == "next to" and rng.random() < 0.5) else 1
@@ -124,7 +129,7 @@ def pair(rng, first: str, second: str, relation: str, style: str, ground: str) -
     return ThingScene(style, ground, tuple(items), *_ground(rng, ground), relation=relation)
 
 
-def _pair(rng, allow_held_out: bool) -> ThingScene:
+def _pair(rng: np.random.Generator, allow_held_out: bool) -> ThingScene:
     while True:
         first, second = rng.choice(THINGS, 2, replace=False)
         if allow_held_out or not things.held_out_pair(first, second):
@@ -133,7 +138,7 @@ def _pair(rng, allow_held_out: bool) -> ThingScene:
     return pair(rng, str(first), str(second), _choice(rng, RELATIONS), style, ground)
 
 
-def _look(rng, names: tuple[str, ...], allow_held_out: bool) -> tuple[str, str]:
+def _look(rng: np.random.Generator, names: tuple[str, ...], allow_held_out: bool) -> tuple[str, str]:
     """Style and background that these things may be shown with."""
     while True:
         style = things.choose_style(rng)
@@ -146,18 +151,20 @@ def _look(rng, names: tuple[str, ...], allow_held_out: bool) -> tuple[str, str]:
             return style, ground
 
 
-def _ground(rng, ground: str) -> tuple[tuple[int, int, int], int]:
+def _ground(rng: np.random.Generator, ground: str) -> tuple[tuple[int, int, int], int]:
     rgb = np.array(COLOURS.get(ground, (0, 0, 0))) + rng.integers(-COLOUR_JITTER, COLOUR_JITTER + 1, 3)
-    return tuple(int(c) for c in rgb.clip(0, 255)), int(rng.integers(2 * VARIANTS))
+    red, green, blue = (int(c) for c in rgb.clip(0, 255))
+    return (red, green, blue), int(rng.integers(2 * VARIANTS))
 
 
-def _kept_inside(centre, extent: float) -> tuple[float, float]:
+def _kept_inside(centre: np.ndarray, extent: float) -> tuple[float, float]:
     reach = extent / 2 + 3
-    return tuple(float(c) for c in np.clip(centre, reach, SIDE - reach))
+    x, y = (float(c) for c in np.clip(centre, reach, SIDE - reach))
+    return x, y
 
 
-def _choice(rng, options):
-    return options[rng.integers(len(options))]
+def _choice(rng: np.random.Generator, options: Sequence[str]) -> str:
+    return options[int(rng.integers(len(options)))]
 
 
 class Painter:
@@ -217,19 +224,21 @@ def caption(scene: ThingScene, rng: np.random.Generator) -> Said:
     return _said(_phrase(words, relation, style, ground, rng), words, relation, style, ground)
 
 
-def _said(text: str, words, relation, style, ground) -> Said:
-    ends, start = [], 0
+def _said(text: str, words: Named, relation: str | None, style: str | None, ground: str | None) -> Said:
+    ends: list[int] = []
+    start = 0
     for name, _ in words:
         start = text.index(name, start) + len(name)
         ends.append(start)
     return Said(text, words, tuple(ends), relation, style, ground)
 
 
-def _phrase(words, relation, style, ground, rng) -> str:
+def _phrase(words: Named, relation: str | None, style: str | None, ground: str | None, rng: np.random.Generator) -> str:
     objects = f" {relation} ".join(_object(*named) for named in words)
     place = _place(ground, rng) if ground else ""
-    turned = ground and rng.random() < 0.12
-    if turned:
+    turned = False
+    if ground and rng.random() < 0.12:
+        turned = True
         objects, place = f"{_bare(ground)} with {objects}", ""
     if style and (turned or rng.random() < 0.35):
         return f"{objects}{place}, {style}"
@@ -246,7 +255,7 @@ def _bare(ground: str) -> str:
     return a(f"{ADJECTIVES.get(ground, ground)} background")
 
 
-def _place(ground: str, rng) -> str:
+def _place(ground: str, rng: np.random.Generator) -> str:
     if ground in TEXTURES and rng.random() < 0.8:
         return f" {TEXTURES[ground]}"
     return f", {ADJECTIVES.get(ground, ground)} background" if rng.random() < 0.15 else f" on {_bare(ground)}"
@@ -272,7 +281,8 @@ def held_out(scene: ThingScene) -> bool:
 
 def held_out_scenes(count: int, seed: int = 10**9) -> list[ThingScene]:
     """Scenes that training never shows, the same for every measurement; none is about a category."""
-    rng, found = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    found: list[ThingScene] = []
     while len(found) < count:
         scene = sample_scene(rng, allow_held_out=True)
         if held_out(scene) and scene.category is None:

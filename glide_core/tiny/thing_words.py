@@ -5,6 +5,7 @@ Things, shapes and categories are one list of words, so that one head tells them
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -65,9 +66,9 @@ def random_reading(rng: np.random.Generator, shapes_share: float, pairs_share: f
     about_two = rng.random() < pairs_share
     while True:
         if rng.random() < shapes_share:
-            scene = shapes.sample_scene(int(rng.integers(2**40)))
-            text = shapes.caption(scene, rng)
-            if about_two == bool(scene.relation):
+            drawn = shapes.sample_scene(int(rng.integers(2**40)))
+            text = shapes.caption(drawn, rng)
+            if about_two == bool(drawn.relation):
                 return read_shapes(text)
         else:
             scene = thing_scenes.sample_scene(rng)
@@ -75,15 +76,17 @@ def random_reading(rng: np.random.Generator, shapes_share: float, pairs_share: f
                 return read_things(thing_scenes.caption(scene, rng))
 
 
-def _reading(text, objects, ends, relation, style, ground) -> Reading:
-    turned = relation not in ARRANGEMENTS
+def _reading(
+    text: str, objects: list[list[int]], ends: list[int], relation: str | None, style: int, ground: int
+) -> Reading:
+    turned = relation is not None and relation not in ARRANGEMENTS
     roles = [0] if relation is None else [2, 1] if turned else [1, 2]
     by_role = [value for item in (objects[::-1] if turned else objects) for value in item]
-    arrangement = ARRANGEMENTS.index(OPPOSITE[relation] if turned else relation)
+    arrangement = ARRANGEMENTS.index(OPPOSITE[relation] if relation and turned else relation)
     missing = [UNKNOWN] * (2 * len(OBJECT) - len(by_role))
     whole = [*by_role, *missing, style, ground, arrangement]
     return Reading(text, whole, [[*item, role] for item, role in zip(objects, roles)], ends)
 
 
-def _class(values, value: str | None) -> int:
+def _class(values: Iterable[str], value: str | None) -> int:
     return 0 if value is None else 1 + list(values).index(value)

@@ -65,8 +65,9 @@ def of_things() -> Words:
 
 def _words(texts: list[str], *lists: list[str]) -> Words:
     named = {word for names in lists for name in names for word in split(name)}
-    lists = tuple(list(dict.fromkeys(names)) for names in lists)  # things and shapes share the style "flat"
-    return Words(*lists, others=sorted({word for text in texts for word in split(text)} - named))
+    things, styles, backgrounds, categories = (list(dict.fromkeys(names)) for names in lists)  # both say "flat"
+    others = sorted({word for text in texts for word in split(text)} - named)
+    return Words(things, styles, backgrounds, categories, others)
 
 
 def read(path: Path) -> Words:
