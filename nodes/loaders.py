@@ -33,7 +33,7 @@ class GlideLoader(io.ComfyNode):
                     "checkpoint",
                     options=checkpoint_names(),
                     tooltip="The model to load. The embedded models need no download; they are tiny and know coloured "
-                    "shapes only. To get OpenAI's models, run `glide fetch` for base, upsample and vocab in the folder "
+                    "shapes only. To get OpenAI's models, run `glide fetch base upsample` and put the files into "
                     "models/glide.",
                 ),
                 io.Combo.Input(

@@ -56,7 +56,7 @@ def checkpoint_path(name: str) -> Path:
     kind = plain.removesuffix(".pt").replace("_", "-")
     if kind in PUBLISHED:
         raise CheckpointError(
-            f"{name} is not in models/glide: run `glide fetch {kind}` and `glide fetch vocab`, and put the files there"
+            f"{name} is not in models/glide: download it with `glide fetch {kind}` and put the file there"
         )
     raise CheckpointError(f"{name} is not in models/glide: choose one of {', '.join(checkpoint_names())}")
 
