@@ -485,9 +485,45 @@ def endless_pickle(path):
     path.write_bytes(b"\x80\x02" + b"K\x000" * 5_000_000 + b".")
 
 
+def zip_of(instructions, path):
+    """A file of torch.save whose pickle is ``instructions``."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02" + instructions + b".")
+        archive.writestr("m/data/0", bytes(64))
+        archive.writestr("m/version", "3\n")
+
+
+def bytes_of_any_number(path):
+    zip_of(b"cbuiltins\nbytearray\n\x8a\x05\x00\x5e\xd0\xb2\x00\x85R", path)
+
+
+def deep_lists(path):
+    zip_of(b"]" * 400_000 + b"a" * 399_999, path)
+
+
+def code(path):
+    zip_of(b"cbuiltins\neval\nU\x031+1\x85R", path)
+
+
+def code_of_long_ago(path):
+    path.write_bytes(b"\x80\x02cbuiltins\neval\nU\x031+1\x85R.\0")
+
+
+def storage_beyond_the_file(path):
+    number = b"\x8a\x05\x00\x5e\xd0\xb2\x00"
+    storage = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpu" + number + b"tQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00" + number + b"\x85K\x01\x85\x89"
+    zip_of(b"}U\x01a" + tensor + b"ccollections\nOrderedDict\n)RtRs", path)
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        bytes_of_any_number,
+        deep_lists,
+        code,
+        code_of_long_ago,
+        storage_beyond_the_file,
         many_names,
         many_names_of_long_ago,
         zip_bomb,
