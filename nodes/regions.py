@@ -1,5 +1,6 @@
 """Photos of any size: cut squares out of them, and put the squares back."""
 
+import dataclasses
 import itertools
 from typing import NamedTuple
 
@@ -37,7 +38,8 @@ class GlideCrop(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture, of any size, or a batch of pictures."),
                 io.Mask.Input(
                     "mask",
-                    tooltip="What will be repainted (white). Give one mask for each image, or one mask for all.",
+                    tooltip="What will be repainted (white). Give one mask for each image, or one for all. Several "
+                    "masks for one image give a square for each of them.",
                 ),
                 io.Float.Input(
                     "crop_factor",
@@ -94,16 +96,25 @@ class GlideCrop(io.ComfyNode):
                     display_name="regions", tooltip="Where the squares came from. Connect it to GlideStitch."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, image, mask, crop_factor, size, squares, grow, interpolation, square_side) -> io.NodeOutput:
         with named("GlideCrop"):
-            mask = regions.grow(regions.fit(image, mask), grow)
+            several = len(image) == 1 and mask.ndim == 3 and len(mask) > 1 and squares == WHOLE
+            pictures = image.expand(len(mask), -1, -1, -1) if several else image
+            mask, specks = regions.without_specks(regions.fit(pictures, mask))
+            mask = regions.grow(mask, grow)
             found = _next_square(mask, square_side) if squares == NEXT else []
             if not found:
                 found = regions.around(mask, crop_factor, squares == EACH)
+            if several:  # a square for each mask, all of the one picture
+                found = [dataclasses.replace(square, batch_index=0) for square in found]
+                mask = mask.amax(dim=0, keepdim=True)
             crops, masks = regions.cut(image, mask, found, size, interpolation)
+        if specks:
+            feedback.show(f"{specks} stray pixels of the mask were left out", cls.hidden.unique_id)
         return io.NodeOutput(crops[..., :3], masks, Cut(image, mask, found))
 
 

@@ -253,6 +253,29 @@ def test_a_batch_shares_a_mask(host, models):
     assert len(both) == 2 and np.abs(both[0] - both[1])[HOLE].mean() > 1
 
 
+def test_several_masks_of_one_image_give_a_square_each(host, models):
+    """Stray pixels of a mask, and blacks that are not quite black, do not make a square the whole photo."""
+    photo = painting(128)
+    holes = [np.s_[8:24, 8:24], np.s_[100:120, 90:110]]
+    masks = []
+    for k, hole in enumerate(holes):
+        mask = np.full((128, 128), 2, np.uint8)
+        mask[hole], mask[64, 64] = 253, 255
+        masks.append(host.upload_image(Image.fromarray(mask).convert("RGB"), f"mask-{k}.png"))
+    graph = photo_graph(models, host.upload_image(Image.fromarray(photo), "photo.png"), GlideCrop={"size": 64})
+    first, second = (graph.node("LoadImage", 2, image=name)[0] for name in masks)
+    batch = graph.node("ImageBatch", image1=first, image2=second)
+    crop = graph.inputs("GlideCrop")
+    crop["mask"] = graph.node("ImageToMask", image=batch, channel="red")
+    (picture,) = saved(host, graph)[0]["edit"]
+    differs = (np.abs(picture - photo) > 1).any(axis=-1)
+    painted = np.zeros((128, 128), bool)
+    for hole in holes:
+        painted[hole] = True
+        assert differs[hole].mean() > 0.5
+    assert not differs[~painted].any()
+
+
 def test_plain_models_and_half_connected_inputs_are_named(host, models):
     image = host.upload_image(with_hole(painting(), HOLE), "one.png")
     assert "GlideInpaint: model is a GLIDE base model, but this node needs the base-inpaint one" in failure(
