@@ -38,3 +38,7 @@ class DownloadError(GlideError):
 
 class GlideWarning(UserWarning):
     """Something is not as the user may think it is, but the work goes on. The command line prints it as one line."""
+
+
+class NotFiniteError(GlideError):
+    """A model gave numbers that are NaN or infinite, which no picture can be made of."""

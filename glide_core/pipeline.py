@@ -5,81 +5,66 @@ The command line calls this; ComfyUI's nodes use the same encoder, samplers, sch
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from .diffusion.arguments import mask_batch, negative_list, picture_batch, prompt_list
+from .diffusion.finite import FiniteCheck
 from .diffusion.guidance import Denoiser, TextEncoding
 from .diffusion.inpainting import REPAINT_PASSES, InpaintDenoiser, Inpainting, fit_mask, repainting
 from .diffusion.noise import Seed, StepNoise, seeded_noise
+from .diffusion.options import SAMPLING as SAMPLING
+from .diffusion.options import UPSAMPLING as UPSAMPLING
+from .diffusion.options import Sampling as Sampling
 from .diffusion.samplers import SAMPLERS
 from .diffusion.schedule import NoiseSchedule
-from .errors import OptionError
+from .errors import ImageError, OptionError
 from .files import checkpoints
 from .images import quantize
 from .models.config import UPSCALE
 from .models.text2im import Text2Im
 from .models.tokenizer import Tokenizer
 
-Callback = Callable[[int, int, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to sample. The defaults are the base model's (OpenAI took 100 steps); ``UPSAMPLING`` is OpenAI's upsampler's.
-
-    Attributes:
-        steps: how many, or a respacing string: see ``schedule.respace``.
-        sampler: a name in ``samplers.SAMPLERS``.
-        guidance_scale: 1 follows the prompt loosely; 3 to 5 closely, with less variety.
-        eta: DDIM's noise, 0 to 1; other samplers ignore it.
-        threshold: None clips x_start at every step; 0..1 is dynamic thresholding.
-        temperature: scale of the initial noise.
-    """
-
-    steps: str | int = "50"
-    sampler: str = "ddpm"
-    guidance_scale: float = 3.0
-    eta: float = 0.0
-    threshold: float | None = None
-    temperature: float = 1.0
-
-    def __post_init__(self):
-        if self.sampler not in SAMPLERS:
-            raise OptionError(f"unknown sampler {self.sampler!r}: use one of {', '.join(SAMPLERS)}")
-        for name in ("guidance_scale", "eta", "temperature"):
-            if not math.isfinite(getattr(self, name)):
-                raise OptionError(f"{name} is {getattr(self, name)}: give a finite number")
-        if not 0 <= self.eta <= 1:
-            raise OptionError(f"eta is {self.eta}: give a number from 0 to 1")
-        if self.threshold is not None and not 0 < self.threshold <= 1:
-            raise OptionError(f"threshold is {self.threshold}: give a number above 0 and up to 1, or None to clip")
-
-
-UPSAMPLING = Sampling(steps="fast27", sampler="ddim", guidance_scale=1.0, temperature=0.997)
+Callback = Callable[[int, int, Tensor], None]  # step, steps, x_start
 
 
 @dataclass
 class Stage:
-    """One model of the cascade with its tokenizer, ready to sample."""
+    """One model of the cascade with its tokenizer, ready to sample.
+
+    Attributes:
+        name: what errors call the model; by default its kind.
+    """
 
     model: Text2Im
     tokenizer: Tokenizer
+    name: str = ""
     schedule: NoiseSchedule = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        self.name = self.name or f"the {self.model.config.kind} model"
         self.schedule = NoiseSchedule(self.model.config.noise_schedule)
 
     @classmethod
-    def load(cls, source: str | Path, *, device="cpu", dtype=torch.float32) -> Stage:
-        """source: a checkpoint's path or a name that ``checkpoints.find`` knows. Raises CheckpointError."""
+    def load(
+        cls, source: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Stage:
+        """Load a checkpoint.
+
+        Args:
+            source: its path, or a name that ``checkpoints.find`` knows.
+            dtype: to compute in. Pictures are float32 in any case.
+        Raises:
+            CheckpointError: it is missing, unreadable or no GLIDE model.
+        """
         model = checkpoints.load_model(source, device=device, dtype=dtype)
-        model.unet.to(memory_format=torch.channels_last)
-        return cls(model, checkpoints.tokenizer_for(model.config, checkpoints.find(source)))
+        model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        return cls(model, checkpoints.tokenizer_for(model.config, checkpoints.find(source)), str(source))
 
     @property
     def device(self) -> torch.device:
@@ -87,13 +72,13 @@ class Stage:
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> TextEncoding:
-        """Run the text transformer: once per prompt, never per step."""
+        """Run the text transformer: once for each prompt, never in a step."""
         tokens, mask = self.tokenizer.batch(prompts)
         return TextEncoding(*self.model.text(tokens.to(self.device), mask.to(self.device)))
 
     def sample(
         self,
-        prompts: Sequence[str],
+        prompts: str | Sequence[str],
         options: Sampling,
         *,
         size: int | tuple[int, int] | None = None,
@@ -106,44 +91,54 @@ class Stage:
         tile: int | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Sample one picture per prompt.
+        """Sample one picture for each prompt.
 
         Args:
             size: side or (height, width) in pixels; default: what the model was trained on.
-            negative: what guidance moves away from, one text for all pictures or one for each; empty is GLIDE's
-                unconditional.
+            negative: what guidance moves away from, one text for all pictures or a list with one for each; empty is
+                GLIDE's unconditional.
             seed: one integer for the batch, or one for each picture, see ``noise.picture_seeds``. A picture is the
                 same alone or in any batch.
-            conditions: low_res, as in ``model.unet_input``; image and known too, hard and always seen.
+            conditions: low_res, as in ``unet_input``; image and known too, hard and always seen.
             inpainting: what to repaint; the rest is kept exactly.
-            image: [B, 3, H, W] in -1..1 to start from where denoise is below 1: it is noised to timestep
+            image: [B or 1, 3, H, W] in -1..1 to start from where denoise is below 1: it is noised to timestep
                 1000 * denoise and sampled from there (SDEdit, Meng 2021).
-            tile: denoise pictures with longer sides in overlapping windows of this side.
-            callback: called with (step, total, x_start) after each model step; raise from it to stop.
+            denoise: share of the way from noise to picture that is walked, above 0 and up to 1.
+            tile: denoise pictures with longer sides in overlapping windows of this side, in pixels.
+            callback: called with step, number of steps and x_start after each model step; raise from it to stop.
         Returns:
             [B, 3, H, W] float32 in -1..1.
         Raises:
-            ValueError: the size or an option does not fit the model.
+            OptionError: the size or an option does not fit the model, or there is not one entry for each picture.
+            ImageError: the image does not fit.
+            NotFiniteError: the model gave NaN or infinite numbers.
         """
-        shape = (len(prompts), 3, *self._size(size))
+        prompts = prompt_list(prompts)
+        height, width = self._size(size)
+        shape = (len(prompts), 3, height, width)
         sigmas = self.schedule.respaced_sigmas(options.steps, denoise).to(self.device)
-        cond = self.encode(prompts)
-        uncond = self.encode(_negatives(negative, len(prompts))) if options.guidance_scale != 1 else None
-        denoiser = Denoiser(
-            self.model, self.schedule, cond, uncond, options.guidance_scale, options.threshold, conditions or {}, tile
-        )
-        model, sampler, extra = denoiser, SAMPLERS[options.sampler], {}
-        if inpainting:
-            model = InpaintDenoiser(denoiser, inpainting.to(self.device), sigmas)
-            sampler = repainting(sampler, inpainting.repaint_passes, model.visible_sigma)
-        if options.sampler == "ddpm":
-            extra["variance"] = denoiser.variance
-        if options.sampler == "ddim":
-            extra["eta"] = options.eta
+        negatives = negative_list(negative, len(prompts))
         noise = seeded_noise(shape, seed).to(self.device) * options.temperature
-        x = self._noised(noise, sigmas[0], None if image is None else image.to(self.device))
-        on_step = _step_callback(callback, len(sigmas) - 1)
-        return sampler(model, x, sigmas, callback=on_step, noise=StepNoise(seed, len(prompts)), **extra)
+        step_noise = StepNoise(seed, len(prompts))
+        if image is not None:
+            image = _of_size("image", picture_batch("image", image, len(prompts)), (height, width)).to(self.device)
+        if not prompts:
+            return noise
+        denoiser = Denoiser(
+            model=self.model,
+            schedule=self.schedule,
+            cond=self.encode(prompts),
+            uncond=self.encode(negatives) if options.guidance_scale != 1 else None,
+            guidance_scale=options.guidance_scale,
+            threshold=options.threshold,
+            conditions=conditions or {},
+            tile=tile,
+            as_reference=options.as_reference,
+            check=FiniteCheck(self.name, sigmas),
+        )
+        x = self._noised(noise, sigmas[0], image)
+        x = _walk(denoiser, x, sigmas, options, step_noise, inpainting=inpainting, callback=callback)
+        return x.float()
 
     def _noised(self, noise: Tensor, sigma: Tensor, image: Tensor | None) -> Tensor:
         """x to start from: near the first timestep noise alone, so that nothing of the image shines through."""
@@ -153,120 +148,198 @@ class Stage:
 
     def _size(self, size: int | tuple[int, int] | None) -> tuple[int, int]:
         config = self.model.config
-        height, width = (size, size) if isinstance(size, int) else size or (config.image_size, config.image_size)
+        if size is None:
+            size = config.image_size
+        height, width = (size, size) if isinstance(size, int) else size
         if min(height, width) < 1 or height % config.size_multiple or width % config.size_multiple:
             raise OptionError(f"size {width}x{height}: both sides must be multiples of {config.size_multiple}")
         return height, width
 
 
-def _negatives(negative: str | Sequence[str], count: int) -> list[str]:
-    """The text that each of ``count`` pictures is led away from. Raises OptionError: there is not one for each."""
-    if isinstance(negative, str):
-        return [negative] * count
-    if len(negative) != count:
-        raise OptionError(f"negative: {len(negative)} texts for {count} prompts: give one text, or one per prompt")
-    return list(negative)
+def _walk(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    options: Sampling,
+    step_noise: StepNoise,
+    *,
+    inpainting: Inpainting | None,
+    callback: Callback | None,
+) -> Tensor:
+    """Take all steps from x [B, 3, H, W] on. Raises NotFiniteError where the model gave no numbers."""
+    sampler, extra = SAMPLERS[options.sampler], dict[str, Any]()
+    if options.sampler == "ddpm":
+        extra["variance"] = denoiser.variance
+    if options.sampler == "ddim":
+        extra["eta"] = options.eta
+    model: Denoiser | InpaintDenoiser = denoiser
+    if inpainting is not None:
+        model = InpaintDenoiser(denoiser, inpainting.to(x.device), sigmas)
+        sampler = repainting(sampler, inpainting.repaint_passes, model.visible_sigma)
+    total = len(sigmas) - 1
+
+    def report(step: dict[str, Any]) -> None:
+        if callback is not None:
+            callback(step["i"], total, step["denoised"])
+
+    x = sampler(model, x, sigmas, callback=report, noise=step_noise, **extra)
+    if denoiser.check is not None:
+        denoiser.check.require()
+    return x
 
 
-def _step_callback(callback: Callback | None, total: int):
-    return callback and (lambda step: callback(step["i"], total, step["denoised"]))
+def generate(
+    stage: Stage,
+    prompts: str | Sequence[str],
+    options: Sampling = SAMPLING,
+    *,
+    size: int | tuple[int, int] | None = None,
+    negative: str | Sequence[str] = "",
+    seed: Seed = 0,
+    image: Tensor | None = None,
+    denoise: float = 1.0,
+    callback: Callback | None = None,
+) -> Tensor:
+    """Draw a small picture for each prompt, 64x64 with the published model.
 
-
-def generate(stage: Stage, prompts: Sequence[str], options: Sampling = Sampling(), **kwargs) -> Tensor:
-    """Prompts -> 64x64 pictures. kwargs: size, negative, seed, image, denoise, callback of ``Stage.sample``.
+    Arguments, result and errors are those of ``Stage.sample``.
 
     Raises:
-        ValueError: the checkpoint is not a base model.
+        OptionError: also where the checkpoint is not a base model.
     """
     require_kind(stage, "base")
-    return stage.sample(prompts, options, **kwargs)
+    return stage.sample(
+        prompts,
+        options,
+        size=size,
+        negative=negative,
+        seed=seed,
+        image=image,
+        denoise=denoise,
+        callback=callback,
+    )
 
 
 def inpaint(
     stage: Stage,
-    prompts: Sequence[str],
+    prompts: str | Sequence[str],
     image: Tensor,
     mask: Tensor,
-    options: Sampling = Sampling(),
+    options: Sampling = SAMPLING,
     *,
     hide_until: float = 0.0,
     repaint_passes: int = REPAINT_PASSES,
-    **kwargs,
+    negative: str | Sequence[str] = "",
+    seed: Seed = 0,
+    denoise: float = 1.0,
+    callback: Callback | None = None,
 ) -> Tensor:
-    """Repaint a part of small pictures (paper section 2.4). kwargs: negative, seed, denoise, callback.
+    """Repaint a part of small pictures (paper section 2.4).
 
     Args:
-        image: [B, 3, H, W] in -1..1, as large as the model paints (64x64).
+        prompts: one for each picture, or a single one for all.
+        image: [B or 1, 3 or 1, H, W] in -1..1, as large as the model paints (64x64); one channel is grey.
         mask: [B or 1, 1, h, w], 1 = repaint, between: by degree; of any size, see ``inpainting.fit_mask``.
         hide_until: see ``Inpainting``.
         repaint_passes: see ``Inpainting``.
+        negative: see ``Stage.sample``, and so for the others.
     Returns:
-        [B, 3, H, W]; where the mask is 0 exactly the image.
+        [B, 3, H, W] float32 in -1..1; where the mask is 0 exactly the image.
     Raises:
-        ValueError: the checkpoint is not an inpainting base model, or prompts, image and mask do not fit.
+        OptionError: the checkpoint is not an inpainting base model, or an option does not fit.
+        ImageError: prompts, image and mask do not fit each other.
+        NotFiniteError: the model gave NaN or infinite numbers.
     """
     require_kind(stage, "base-inpaint")
-    inpainting = _inpainting(
-        prompts, image, mask, image.shape[-2:], hide_until=hide_until, repaint_passes=repaint_passes
-    )
+    prompts = prompt_list(prompts, len(image))
     size = (image.shape[-2], image.shape[-1])
-    return stage.sample(prompts, options, size=size, inpainting=inpainting, image=inpainting.image, **kwargs)
+    inpainting = _inpainting(image, mask, len(prompts), size, hide_until=hide_until, repaint_passes=repaint_passes)
+    return stage.sample(
+        prompts,
+        options,
+        size=size,
+        inpainting=inpainting,
+        image=inpainting.image,
+        negative=negative,
+        seed=seed,
+        denoise=denoise,
+        callback=callback,
+    )
 
 
 def upsample(
     stage: Stage,
-    prompts: Sequence[str],
+    prompts: str | Sequence[str],
     low_res: Tensor,
     options: Sampling = UPSAMPLING,
     *,
     image: Tensor | None = None,
     mask: Tensor | None = None,
-    **kwargs,
+    negative: str | Sequence[str] = "",
+    seed: Seed = 0,
+    callback: Callback | None = None,
 ) -> Tensor:
-    """Pictures [B, 3, h, w] in -1..1 -> [B, 3, 4h, 4w] by diffusion. kwargs: negative, seed, callback.
+    """Enlarge pictures 4 times by diffusion (the upsampling model of the paper's section 2.1).
 
     What is larger than the model was trained for is denoised in overlapping windows (``tiles``).
 
     Args:
-        image: for an inpainting upsampler: [B, 3, 4h, 4w] in -1..1, kept where the mask is 0.
+        prompts: one for each picture, or a single one for all.
+        low_res: [B or 1, 3 or 1, h, w] in -1..1; one channel is grey.
+        image: for an inpainting upsampler: [B or 1, 3 or 1, 4h, 4w] in -1..1, kept where the mask is 0.
         mask: for an inpainting upsampler: [B or 1, 1, any height, any width], 1 = repaint.
+        negative: see ``Stage.sample``, and so for the others.
+    Returns:
+        [B, 3, 4h, 4w] float32 in -1..1.
     Raises:
-        ValueError: the checkpoint is not such an upsampler, there is not one prompt per picture, or image and mask do
-            not fit.
+        OptionError: the checkpoint is not such an upsampler, or an option does not fit.
+        ImageError: prompts and pictures do not fit each other, or only one of image and mask is there.
+        NotFiniteError: the model gave NaN or infinite numbers.
     """
+    if (image is None) != (mask is None):
+        raise ImageError("image and mask belong together: give both, or none to enlarge a whole picture")
     require_kind(stage, "upsample" if image is None else "upsample-inpaint")
-    if len(prompts) != len(low_res):
-        raise OptionError(f"{len(low_res)} pictures but {len(prompts)} prompts: give one prompt per picture")
+    prompts = prompt_list(prompts, len(low_res))
+    low_res = picture_batch("low_res", low_res, len(prompts))
     size = (UPSCALE * low_res.shape[-2], UPSCALE * low_res.shape[-1])
+    inpainting = None
+    if image is not None and mask is not None:
+        inpainting = _inpainting(image, mask, len(prompts), size)
     return stage.sample(
         prompts,
         options,
         size=size,
-        conditions={"low_res": quantize(low_res.to(stage.device, torch.float32))},
-        inpainting=None if image is None else _inpainting(prompts, image, mask, size),
+        conditions={"low_res": quantize(low_res.to(stage.device))},
+        inpainting=inpainting,
         tile=stage.model.config.image_size,
-        **kwargs,
+        negative=negative,
+        seed=seed,
+        callback=callback,
     )
 
 
-def _inpainting(prompts, image: Tensor, mask: Tensor | None, size, **context) -> Inpainting:
-    size, batch = tuple(size), len(image)
-    if mask is None:
-        raise OptionError("there is a picture but no mask: give both")
-    if tuple(image.shape[-2:]) != size:
-        raise OptionError(f"the picture is {image.shape[-1]}x{image.shape[-2]}, but {size[1]}x{size[0]} is painted")
-    if batch != len(prompts) or len(mask) not in (1, batch):
-        raise OptionError(
-            f"{len(prompts)} prompts, {batch} pictures and {len(mask)} masks: give one prompt and one mask per "
-            "picture, or one mask for all"
-        )
-    if image.isnan().any() or mask.isnan().any():
-        raise OptionError("the picture or the mask has NaN values")
-    return Inpainting(image.float(), fit_mask(mask.float(), size).expand(batch, -1, -1, -1), **context)
+def _inpainting(
+    image: Tensor,
+    mask: Tensor,
+    count: int,
+    size: tuple[int, int],
+    *,
+    hide_until: float = 0.0,
+    repaint_passes: int = REPAINT_PASSES,
+) -> Inpainting:
+    image = _of_size("image", picture_batch("image", image, count), size)
+    return Inpainting(image, fit_mask(mask_batch(mask, count), size), hide_until, repaint_passes)
+
+
+def _of_size(name: str, pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    height, width = pictures.shape[-2:]
+    if (height, width) != size:
+        raise ImageError(f"{name} is {width}x{height}, but {size[1]}x{size[0]} is painted: resize it")
+    return pictures
 
 
 def require_kind(stage: Stage, kind: str) -> None:
-    """Raise ValueError unless the stage's model is of this ``ModelConfig.kind``."""
+    """Raise OptionError unless the stage's model is of this ``ModelConfig.kind``."""
     found = stage.model.config.kind
     if found != kind:
         raise OptionError(f"this stage needs a checkpoint of kind {kind}, but the one given is of kind {found}")

@@ -17,14 +17,14 @@ class Replay:
         function: of CUDA tensors; it computes the same kernels whatever their values.
     """
 
-    def __init__(self, function: Callable[..., Tensor]):
+    def __init__(self, function: Callable[..., Tensor]) -> None:
         self.function = function
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         if self.graph is None:
             with torch.cuda.device(inputs[0].device):
-                self._record(inputs)
+                self.graph = self._record(inputs)
         if any(mine.shape != given.shape for mine, given in zip(self.inputs, inputs)):
             return self.function(*inputs)
         for mine, given in zip(self.inputs, inputs):
@@ -32,9 +32,9 @@ class Replay:
         self.graph.replay()
         return self.output.clone()
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+    def _record(self, inputs: tuple[Tensor, ...]) -> torch.cuda.CUDAGraph:
         self.inputs = [value.clone() for value in inputs]
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # what libraries do at their first call cannot be recorded
             self.function(*self.inputs)
@@ -42,4 +42,4 @@ class Replay:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             self.output = self.function(*self.inputs)
-        self.graph = graph
+        return graph

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..errors import OptionError
 from ..models.text2im import Text2Im, unet_input
 from .cuda_graph import Replay
+from .finite import FiniteCheck
+from .prediction import network_sigma, predict_x_start, reference_x_start
 from .samplers import Variance
 from .schedule import NoiseSchedule
 from .tiles import tiled
@@ -39,18 +43,22 @@ def dynamic_threshold(x_start: Tensor, threshold: float) -> Tensor:
     return x_start.clamp(-limit, limit) / limit
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Denoiser:
     """model(x, sigma) -> x_start, in the samplers' convention, of one GLIDE model with its conditions.
 
     Attributes:
-        model, schedule: the checkpoint and the noise schedule it was trained on.
-        cond, uncond: the encoded prompts; uncond may be None where guidance_scale is 1.
-        threshold: None clips x_start, else ``dynamic_threshold``.
-        conditions: image, known, low_res: see ``model.unet_input``. With an known the known
-            pixels are pinned in x_start at every step, as the reference does.
-        tile: pictures with longer sides are denoised in windows of this side.
+        model, schedule: the checkpoint and the noise schedule that it was trained on.
+        cond: the encoded prompts.
+        uncond: what guidance moves away from; it may be None where guidance_scale is 1.
+        guidance_scale: see ``guide``.
+        threshold: None clips x_start to -1..1, a number in 0..1 is for ``dynamic_threshold``.
+        conditions: image, known and low_res, see ``unet_input``. The known pixels of the image are pinned in x_start at
+            every step, as the reference does.
+        tile: pictures with longer sides are denoised in windows of this side, in pixels.
+        as_reference: x_start is computed as OpenAI's code does at every sigma, see ``prediction``.
         variance: gets the learned variance of the conditional half.
+        check: looks at the network's output in each step.
     """
 
     model: Text2Im
@@ -61,35 +69,54 @@ class Denoiser:
     threshold: float | None = None
     conditions: dict[str, Tensor] = field(default_factory=dict)
     tile: int | None = None
+    as_reference: bool = False
     variance: Variance = field(default_factory=Variance)
+    check: FiniteCheck | None = None
 
-    def __post_init__(self):
-        text = [self.cond] if self.guidance_scale == 1 else [self.uncond, self.cond]
-        self._text = [torch.cat(parts) for parts in zip(*text)]
-        self._unet = Replay(self.model.unet) if self.cond.xf_out.is_cuda else self.model.unet
+    def __post_init__(self) -> None:
+        if self.guidance_scale == 1:
+            self._text = self.cond
+        elif self.uncond is None:
+            raise OptionError(f"guidance_scale is {self.guidance_scale}: give uncond, what it moves away from")
+        else:
+            self._text = TextEncoding(*(torch.cat(halves) for halves in zip(self.uncond, self.cond)))
+        self._unet: Callable[..., Tensor] = self.model.unet
+        if self.cond.xf_out.is_cuda:
+            self._unet = Replay(self.model.unet)
 
-    def __call__(self, x: Tensor, sigma: Tensor, **conditions: Tensor) -> Tensor:
-        """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W]. conditions: more of them, for this call."""
-        conditions = {**self.conditions, **conditions}
+    def __call__(self, x: Tensor, sigma: Tensor, *, image: Tensor | None = None, known: Tensor | None = None) -> Tensor:
+        """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W].
+
+        Args:
+            image, known: in the place of those of ``conditions``, for this call.
+        Raises:
+            NotFiniteError: see ``FiniteCheck``.
+        """
+        conditions = dict(self.conditions)
+        if image is not None and known is not None:
+            conditions |= {"image": image, "known": known}
+        halves = [self._x_start(x, sigma, eps) for eps in self._eps(x, sigma, conditions)]
         # Guiding x_start is guiding eps, and rounds as ComfyUI does: both paint the same picture.
-        *uncond, cond = (x - sigma.view(-1, 1, 1, 1) * eps for eps in self._eps(x, sigma, conditions))
-        x_start = guide(cond, *uncond, self.guidance_scale) if uncond else cond
-        return _pinned(self._bounded(x_start), **conditions)
+        x_start = halves[0] if len(halves) == 1 else guide(halves[1], halves[0], self.guidance_scale)
+        x_start = clip(x_start) if self.threshold is None else dynamic_threshold(x_start, self.threshold)
+        if "known" in conditions:
+            x_start = x_start * (1 - conditions["known"]) + conditions["image"] * conditions["known"]
+        return x_start
+
+    def _x_start(self, x: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
+        return reference_x_start(x, sigma, eps) if self.as_reference else predict_x_start(x, sigma, eps)
 
     def _eps(self, x: Tensor, sigma: Tensor, conditions: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """One call of the U-Net -> eps [B, 3, H, W] of each half, the conditional one last."""
         scaled = x / (1 + sigma.view(-1, 1, 1, 1) ** 2).sqrt()
-        halves = len(self._text[0]) // x.shape[0]
+        halves = len(self._text.xf_out) // len(x)
+        asked = sigma if self.as_reference else network_sigma(sigma)
+        timesteps = self.schedule.timestep(asked).repeat(halves)
         inputs = unet_input(self.model.config, scaled, **conditions).to(self.model.unet.dtype)
-        inputs, timesteps = inputs.repeat(halves, 1, 1, 1), self.schedule.timestep(sigma).repeat(halves)
-        out = tiled(lambda part: self._unet(part, timesteps, *self._text), inputs, self.tile).to(x)
-        eps, variance = out.chunk(2, dim=1)
-        self.variance.put(variance[-x.shape[0] :])
+        inputs = inputs.repeat(halves, 1, 1, 1)
+        out = tiled(lambda part: self._unet(part, timesteps, *self._text), inputs, self.tile)
+        if self.check is not None:
+            self.check.look(out, sigma)
+        eps, variance = out.to(x).chunk(2, dim=1)
+        self.variance.put(variance[-len(x) :])
         return eps.chunk(halves)
-
-    def _bounded(self, x_start: Tensor) -> Tensor:
-        return clip(x_start) if self.threshold is None else dynamic_threshold(x_start, self.threshold)
-
-
-def _pinned(x_start: Tensor, image: Tensor | None = None, known: Tensor | None = None, **_) -> Tensor:
-    return x_start if known is None else x_start * (1 - known) + image * known

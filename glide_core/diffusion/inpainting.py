@@ -6,6 +6,7 @@ Masks here are [B, 1, H, W] in 0..1: 1 = repaint, 0 = known, between: repaint by
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from .guidance import Denoiser
-from .samplers import repainted_steps
+from .samplers import Sampler, repainted_steps
 
 REPAINT_PASSES = 4  # times that a step is taken while the surroundings are hidden
 DECISIVE = (1.0, 20.0)  # sigmas between which it is; two other ranges did as well: docs/benchmarks.md
@@ -47,7 +48,7 @@ def visible_sigma(sigmas: Tensor, hide_until: float) -> float:
     return float(sigmas[math.ceil(hide_until * (len(sigmas) - 1))])
 
 
-def repainting(sampler, times: int, shown: float):
+def repainting(sampler: Sampler, times: int, shown: float) -> Sampler:
     """A sampler that takes decisive steps so many times until the surroundings are shown, at the sigma ``shown``."""
     low, high = DECISIVE
     return repainted_steps(sampler, times, max(low, shown), high)
@@ -71,20 +72,21 @@ class Inpainting:
     hide_until: float = 0.0
     repaint_passes: int = REPAINT_PASSES
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.hide_until <= 1:
             raise OptionError(f"hide_until is {self.hide_until}: give a number from 0 (visible) to 1 (hidden)")
-        if self.repaint_passes < 1:
-            raise OptionError(f"repaint_passes is {self.repaint_passes}: give 1 or more")
+        if not isinstance(self.repaint_passes, numbers.Integral) or self.repaint_passes < 1:
+            raise OptionError(f"repaint_passes is {self.repaint_passes}: give a whole number, 1 or more")
 
-    def to(self, device) -> Inpainting:
+    def to(self, device: torch.device) -> Inpainting:
+        """The same on another device."""
         return replace(self, image=self.image.to(device), mask=self.mask.to(device))
 
 
 class InpaintDenoiser:
     """model(x, sigma) -> x_start that pins the known pixels in x_start at every step, as the reference does."""
 
-    def __init__(self, denoiser: Denoiser, inpainting: Inpainting, sigmas: Tensor):
+    def __init__(self, denoiser: Denoiser, inpainting: Inpainting, sigmas: Tensor) -> None:
         self.denoiser, self.image, self.mask = denoiser, inpainting.image, inpainting.mask
         self.visible_sigma = visible_sigma(sigmas, inpainting.hide_until)
         self.first = float(denoiser.schedule.timestep(sigmas[:1]))

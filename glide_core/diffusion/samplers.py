@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +27,9 @@ from torch import Tensor
 from .noise import StepNoise
 
 Noise = Callable[[Tensor], Tensor]
+Model = Callable[..., Tensor]
+Sampler = Callable[..., Tensor]
+StepCallback = Callable[[dict[str, Any]], None]
 
 
 class Variance:
@@ -34,7 +38,7 @@ class Variance:
     An object, because ComfyUI copies dicts and lists on their way to the model.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.value: Tensor | None = None
 
     def put(self, value: Tensor) -> None:
@@ -47,11 +51,11 @@ class Variance:
         return value.to(x) if value is not None and value.shape == x.shape else None
 
 
-def _step_noise(noise: Noise | None, extra_args: dict, x: Tensor) -> Noise:
+def _step_noise(noise: Noise | None, extra_args: dict[str, Any], x: Tensor) -> Noise:
     return noise or StepNoise(extra_args.get("seed") or 0, x.shape[0])
 
 
-def _report(callback, i: int, x: Tensor, sigma: Tensor, denoised: Tensor) -> None:
+def _report(callback: StepCallback | None, i: int, x: Tensor, sigma: Tensor, denoised: Tensor) -> None:
     if callback is not None:
         callback({"i": i, "x": x, "sigma": sigma, "sigma_hat": sigma, "denoised": denoised})
 
@@ -63,7 +67,17 @@ def _steps(sigmas: Tensor) -> enumerate[tuple[float, float]]:
 
 
 @torch.no_grad()
-def sample_ddpm(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None, variance=None):
+def sample_ddpm(
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: dict[str, Any] | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    *,
+    noise: Noise | None = None,
+    variance: Variance | None = None,
+) -> Tensor:
     """Ancestral sampling with GLIDE's learned-range variance (Ho 2020, alg. 2; Nichol & Dhariwal 2021, eq. 15).
 
     Options:
@@ -93,7 +107,17 @@ def _std(posterior: float, beta: float, learned: Tensor | None) -> Tensor | floa
 
 
 @torch.no_grad()
-def sample_ddim(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None, eta=0.0):
+def sample_ddim(
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: dict[str, Any] | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    *,
+    noise: Noise | None = None,
+    eta: float = 0.0,
+) -> Tensor:
     """DDIM (Song 2020, eq. 12); eta 0 is deterministic, 1 adds the noise of DDPM with the posterior variance."""
     extra_args = extra_args or {}
     noise = _step_noise(noise, extra_args, x)
@@ -109,7 +133,16 @@ def sample_ddim(model, x, sigmas, extra_args=None, callback=None, disable=None, 
 
 
 @torch.no_grad()
-def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None):
+def sample_euler(
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: dict[str, Any] | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    *,
+    noise: Noise | None = None,
+) -> Tensor:
     """Euler's method on the probability-flow ODE (Karras 2022, alg. 1); the same steps as DDIM with eta 0."""
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
@@ -121,7 +154,16 @@ def sample_euler(model, x, sigmas, extra_args=None, callback=None, disable=None,
 
 
 @torch.no_grad()
-def sample_plms(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None):
+def sample_plms(
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: dict[str, Any] | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    *,
+    noise: Noise | None = None,
+) -> Tensor:
     """Pseudo linear multistep (Liu 2022, eq. 12): Adams-Bashforth on eps, of an order that grows from 1 to 4.
 
     It starts with an Euler step: the paper's improved one multiplies errors of eps by the base's first sigma, 20291.
@@ -142,15 +184,27 @@ def sample_plms(model, x, sigmas, extra_args=None, callback=None, disable=None, 
 def _adams_bashforth(eps: list[Tensor]) -> Tensor:
     """eps, newest first, up to 4 of them."""
     weights = {1: (1,), 2: (3, -1), 3: (23, -16, 5), 4: (55, -59, 37, -9)}[len(eps)]
-    return sum(w * e for w, e in zip(weights, eps)) / sum(weights)
+    total = torch.zeros_like(eps[0])
+    for weight, each in zip(weights, eps):
+        total = total + weight * each
+    return total / sum(weights)
 
 
 @torch.no_grad()
-def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None):
+def sample_dpmpp_2m(
+    model: Model,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: dict[str, Any] | None = None,
+    callback: StepCallback | None = None,
+    disable: bool | None = None,
+    *,
+    noise: Noise | None = None,
+) -> Tensor:
     """DPM-Solver++(2M) (Lu 2022, alg. 2): multistep on x_start in log-SNR, with a first-order last step."""
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
-    previous, last_h = None, 0.0
+    previous, last_h = x, 0.0  # there is no previous x_start before the first step: last_h says so
     for i, (sigma, sigma_next) in _steps(sigmas):
         denoised = model(x, sigmas[i] * ones, **extra_args)
         _report(callback, i, x, sigmas[i], denoised)
@@ -163,7 +217,7 @@ def sample_dpmpp_2m(model, x, sigmas, extra_args=None, callback=None, disable=No
     return x
 
 
-def repainted_steps(sampler, times: int, low: float, high: float):
+def repainted_steps(sampler: Sampler, times: int, low: float, high: float) -> Sampler:
     """The same sampler, which takes each step between the sigmas ``low`` and ``high`` several times, every time from
     fresh noise (RePaint, Lugmayr 2022, algorithm 1): what is painted and what is pinned around it come to agree.
 
@@ -172,10 +226,19 @@ def repainted_steps(sampler, times: int, low: float, high: float):
     """
 
     @torch.no_grad()
-    def sample(model, x, sigmas, extra_args=None, callback=None, disable=None, *, noise=None, **options):
+    def sample(
+        model: Model,
+        x: Tensor,
+        sigmas: Tensor,
+        extra_args: dict[str, Any] | None = None,
+        callback: StepCallback | None = None,
+        disable: bool | None = None,
+        *,
+        noise: Noise | None = None,
+        **options: Any,  # of the sampler: eta, variance
+    ) -> Tensor:
         noise = _step_noise(noise, extra_args or {}, x)
         for first, last, repeats in _runs(sigmas, times, low, high):
-            again = callback and (lambda step, first=first: callback({**step, "i": first + step["i"]}))
             for k in range(repeats):
                 if k:
                     x = x + (sigmas[first] ** 2 - sigmas[last] ** 2).sqrt() * noise(x)
@@ -184,7 +247,7 @@ def repainted_steps(sampler, times: int, low: float, high: float):
                     x,
                     sigmas[first : last + 1],
                     extra_args=extra_args,
-                    callback=again,
+                    callback=_counting_from(first, callback),
                     disable=disable,
                     noise=noise,
                     **options,
@@ -192,6 +255,17 @@ def repainted_steps(sampler, times: int, low: float, high: float):
         return x
 
     return sample
+
+
+def _counting_from(first: int, callback: StepCallback | None) -> StepCallback | None:
+    """The callback for a part of the steps that starts at step ``first``."""
+    if callback is None:
+        return None
+
+    def report(step: dict[str, Any]) -> None:
+        callback({**step, "i": first + step["i"]})
+
+    return report
 
 
 def _runs(sigmas: Tensor, times: int, low: float, high: float) -> list[tuple[int, int, int]]:
@@ -207,7 +281,7 @@ def _runs(sigmas: Tensor, times: int, low: float, high: float) -> list[tuple[int
     return runs
 
 
-SAMPLERS = {
+SAMPLERS: dict[str, Sampler] = {
     "ddpm": sample_ddpm,
     "ddim": sample_ddim,
     "plms": sample_plms,

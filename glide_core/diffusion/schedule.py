@@ -51,21 +51,12 @@ class NoiseSchedule:
         return torch.from_numpy(np.asarray(self._timestep(log_sigma), dtype=np.float32)).to(sigma.device)
 
     def _timestep(self, log_sigma: np.ndarray) -> np.ndarray:
-        return np.interp(log_sigma, self._log_sigmas, np.arange(NUM_TIMESTEPS, dtype=np.float64))
+        timesteps: np.ndarray = np.interp(log_sigma, self._log_sigmas, np.arange(NUM_TIMESTEPS, dtype=np.float64))
+        return timesteps
 
     def is_noise(self, sigma: float) -> bool:
         """Whether sampling from this sigma starts from noise alone."""
-        return sigma >= np.float32(self.sigmas[NOISE_FROM])
-
-    def sigma(self, timestep: Tensor) -> Tensor:
-        """Inverse of ``timestep``: (fractional) timesteps -> sigmas, float32."""
-        log_sigma = np.interp(timestep.detach().cpu().double().numpy(), np.arange(NUM_TIMESTEPS), self._log_sigmas)
-        return torch.from_numpy(np.asarray(np.exp(log_sigma), dtype=np.float32)).to(timestep.device)
-
-    def respaced_betas(self, timesteps: list[int]) -> np.ndarray:
-        """Betas of the diffusion process that keeps only these (ascending) timesteps."""
-        bar = self.alphas_cumprod[timesteps]
-        return 1 - bar / np.concatenate([[1.0], bar[:-1]])
+        return bool(sigma >= np.float32(self.sigmas[NOISE_FROM]))
 
     def respaced_sigmas(self, respacing: str | int, denoise: float = 1.0) -> Tensor:
         """The sigmas a sampler walks: descending, float32 [steps + 1], the last one 0.

@@ -21,7 +21,8 @@ def test_schedule(name):
     np.testing.assert_allclose(schedule.alphas_cumprod[::50], expected["alphas_cumprod_every_50"], rtol=0, atol=1e-10)
     np.testing.assert_allclose(schedule.alphas_cumprod[-1], expected["last"], rtol=1e-7)
     for respacing, betas in expected["respaced_betas"].items():
-        np.testing.assert_allclose(schedule.respaced_betas(respace(respacing)), betas, rtol=0, atol=1e-10)
+        bar = schedule.alphas_cumprod[respace(respacing)]
+        np.testing.assert_allclose(1 - bar / [1, *bar[:-1]], betas, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("respacing", SCHEDULES["timesteps"])
@@ -48,7 +49,15 @@ def run(kind, noise, respacing, sampler, guidance_scale, conditions=None, temper
     with torch.no_grad():
         texts = model.text(*(part.to(noise.device) for part in golden.tokens(golden.meta["prompts"]["trajectories"])))
     cond, uncond = (TextEncoding(*(part[i : i + 1] for part in texts)) for i in (0, 1))
-    denoiser = Denoiser(model, schedule, cond, uncond, guidance_scale, conditions=conditions)
+    denoiser = Denoiser(
+        model=model,
+        schedule=schedule,
+        cond=cond,
+        uncond=uncond,
+        guidance_scale=guidance_scale,
+        conditions=conditions,
+        as_reference=True,
+    )
     if sampler is sample_ddpm:
         options["variance"] = denoiser.variance
     options["noise"] = noise

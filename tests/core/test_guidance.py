@@ -48,8 +48,9 @@ def encoded(value, variance=0.0, batch=2):
     return TextEncoding(torch.full((batch, 8, 16), value), torch.full((batch, 64), variance))
 
 
-def denoiser(*args, config=BASE, **kwargs):
-    return Denoiser(SimpleNamespace(unet=FakeUNet(), config=config), SCHEDULE, *args, **kwargs)
+def denoiser(cond, uncond=None, guidance_scale=1.0, *, config=BASE, **kwargs):
+    model = SimpleNamespace(unet=FakeUNet(), config=config)
+    return Denoiser(model=model, schedule=SCHEDULE, cond=cond, uncond=uncond, guidance_scale=guidance_scale, **kwargs)
 
 
 def x_and_sigma(sigma=0.5):
@@ -81,7 +82,7 @@ def test_scale_moves_eps_away_from_the_unconditional(scale):
 
 
 def test_unet_sees_unit_variance_and_the_timestep():
-    sigma = SCHEDULE.sigma(torch.tensor([500.0, 20.0]))
+    sigma = torch.from_numpy(SCHEDULE.sigmas[[500, 20]]).float()
     x = seeded_noise((2, 3, 16, 16), 0)
     model = denoiser(encoded(0.2), encoded(-0.4), 3.0)
     model(x, sigma)
@@ -163,7 +164,7 @@ def test_picture_is_the_same_alone_and_in_a_batch(stage, sampler):
     assert batch.shape == (3, 3, 16, 16) and batch.dtype == torch.float32
     for k, prompt in enumerate(prompts):
         alone = stage.sample([prompt], options, seed=picture_seed(5, k))
-        torch.testing.assert_close(batch[k : k + 1], alone, rtol=0, atol=1e-4)
+        torch.testing.assert_close(batch[k : k + 1], alone, rtol=0, atol=1e-3)
 
 
 def test_seeds_and_prompts_matter(stage):

@@ -22,6 +22,7 @@ from glide_core.diffusion.noise import picture_seed
 from glide_core.diffusion.samplers import sample_ddpm
 from glide_core.diffusion.schedule import NoiseSchedule
 from glide_core.diffusion.tiles import starts, tiled
+from glide_core.errors import GlideError
 from glide_core.pipeline import Sampling, Stage, inpaint, upsample
 from golden import Golden
 
@@ -57,7 +58,14 @@ def test_the_reference_run():
     with torch.no_grad():
         texts = model.text(*golden.tokens(golden.meta["prompts"]["trajectories"]))
     cond, uncond = (TextEncoding(*(part[i : i + 1] for part in texts)) for i in (0, 1))
-    denoiser = Denoiser(model, schedule, cond, uncond, golden.meta["guidance_scale"][name])
+    denoiser = Denoiser(
+        model=model,
+        schedule=schedule,
+        cond=cond,
+        uncond=uncond,
+        guidance_scale=golden.meta["guidance_scale"][name],
+        as_reference=True,
+    )
     sigmas = schedule.respaced_sigmas("8")
     noise = GoldenNoise(name, (2, 3, 64, 64), torch.float64)
     x = noise() * (1 + sigmas[0] ** 2).sqrt()
@@ -189,16 +197,23 @@ def test_a_batch_shares_a_mask_and_repeats_alone(stages):
 @pytest.mark.parametrize(
     "change, says",
     [
-        ({"mask": torch.ones(3, 1, 64, 64)}, "3 masks"),
+        ({"mask": torch.ones(3, 1, 64, 64)}, "a batch of 3 for 1"),
         ({"image": picture(64, 65)}, "multiples of 8"),
         ({"mask": torch.full((1, 1, 64, 64), float("nan"))}, "NaN"),
-        ({"image": picture().repeat(2, 1, 1, 1)}, "1 prompts, 2 pictures"),
+        ({"image": picture(), "prompts": ["a", "b", "c"], "mask": hole().repeat(2, 1, 1, 1)}, "a batch of 2 for 3"),
+        ({"image": picture().repeat(2, 1, 1, 1), "prompts": ["a", "b", "c"]}, "a batch of 2 for 3"),
+        ({"image": picture()[0]}, r"\[batch, 3, height, width\]"),
+        ({"image": picture().repeat(1, 2, 1, 1)[:, :4]}, r"\[batch, 3, height, width\]"),
+        ({"mask": hole()[0]}, r"\[batch, 1, height, width\]"),
+        ({"repaint_passes": 1.5}, "repaint_passes is 1.5"),
+        ({"prompts": [3]}, "prompts: 3 is not a text"),
+        ({"negative": ["x", "y"]}, "2 texts for 1 prompts"),
     ],
 )
 def test_what_does_not_fit_is_named(stages, change, says):
-    arguments = {"image": picture(), "mask": hole()} | change
-    with pytest.raises(ValueError, match=says):
-        inpaint(stages["base"], ["a"], **arguments)
+    arguments = {"prompts": ["a"], "image": picture(), "mask": hole()} | change
+    with pytest.raises(GlideError, match=says):
+        inpaint(stages["base"], **arguments)
 
 
 def test_a_plain_model_cannot_inpaint():

@@ -95,7 +95,9 @@ def test_ddpm_run(monkeypatch):
     cond, uncond = (TextEncoding(*(part[i : i + 1] for part in texts)) for i in (0, 1))
     schedule = NoiseSchedule(ours.config.noise_schedule)
     sigmas = schedule.respaced_sigmas("7,1")
-    denoiser = Denoiser(ours, schedule, cond, uncond, scale)
+    denoiser = Denoiser(
+        model=ours, schedule=schedule, cond=cond, uncond=uncond, guidance_scale=scale, as_reference=True
+    )
     start = x * (1 + sigmas[0] ** 2).sqrt()
     actual = sample_ddpm(denoiser, start, sigmas, noise=GivenNoise(noises), variance=denoiser.variance)
     close(actual, expected, 1e-4)

@@ -1,0 +1,48 @@
+"""How to sample: the settings that every stage of the cascade takes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import OptionError
+from .samplers import SAMPLERS
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to sample. The defaults are for base models (OpenAI took 100 steps); ``UPSAMPLING`` is for upsamplers.
+
+    Attributes:
+        steps: how many, or a respacing string: see ``schedule.respace``.
+        sampler: a name in ``samplers.SAMPLERS``.
+        guidance_scale: 1 follows the prompt loosely; 3 to 5 closely, with less variety.
+        eta: DDIM's noise, 0 to 1; other samplers ignore it.
+        threshold: None clips x_start at every step; 0..1 is dynamic thresholding.
+        temperature: scale of the initial noise.
+        as_reference: walk exactly as OpenAI's code does, with what the network gets wrong at strong noise: see
+            ``prediction``.
+    """
+
+    steps: str | int = "50"
+    sampler: str = "ddpm"
+    guidance_scale: float = 3.0
+    eta: float = 0.0
+    threshold: float | None = None
+    temperature: float = 1.0
+    as_reference: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise OptionError(f"unknown sampler {self.sampler!r}: use one of {', '.join(SAMPLERS)}")
+        for name in ("guidance_scale", "eta", "temperature"):
+            if not math.isfinite(getattr(self, name)):
+                raise OptionError(f"{name} is {getattr(self, name)}: give a finite number")
+        if not 0 <= self.eta <= 1:
+            raise OptionError(f"eta is {self.eta}: give a number from 0 to 1")
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise OptionError(f"threshold is {self.threshold}: give a number above 0 and up to 1, or None to clip")
+
+
+SAMPLING = Sampling()
+UPSAMPLING = Sampling(steps="fast27", sampler="ddim", guidance_scale=1.0, temperature=0.997)
