@@ -9,7 +9,7 @@ from ..device import DTYPES
 from ..diffusion.samplers import SAMPLERS
 from ..pipeline import Sampling
 from ..tiny import quality
-from ..tiny.quality import MEASURES, THINGS, QualityRequest
+from ..tiny.quality import GRAIN, MEASURES, THINGS, QualityRequest
 from . import common
 
 
@@ -26,7 +26,7 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--measure",
         nargs="+",
-        choices=[*MEASURES, THINGS],
+        choices=[*MEASURES, GRAIN, THINGS],
         default=list(MEASURES),
         help="what to measure (default: prompts, upsampling and inpainting)",
     )
@@ -81,6 +81,20 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the judge of --measure things, by `python -m glide_core.tiny.recipes things-judge FOLDER`",
     )
+    add(
+        "--seeds",
+        type=common.count,
+        default=default.seeds,
+        metavar="N",
+        help="with --measure grain: from how many seeds to paint (default: %(default)s)",
+    )
+    add(
+        "--grain-dtype",
+        nargs="+",
+        choices=list(DTYPES),
+        default=list(default.grain_dtypes),
+        help="with --measure grain: in which precisions (default: all)",
+    )
     add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first guidance scale as a sheet")
     add("--dtype", choices=("auto", *DTYPES), default=default.dtype, help="default: %(default)s, which is exact")
     add("--device", choices=("auto", "cpu", "cuda"), default=default.device, help="default: the GPU if there is one")
@@ -107,6 +121,8 @@ def run(args: argparse.Namespace) -> None:
         sheet=args.sheet,
         dtype=args.dtype,
         device=args.device,
+        seeds=args.seeds,
+        grain_dtypes=tuple(args.grain_dtype),
     )
     for table in quality.measure(request):
         print(table)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-STRONGEST = 50.0  # the largest sigma that the network is asked about
+STRONGEST = 25.0  # the largest sigma that the network is asked about
 UNBLINDED = 5.0  # above this sigma x_start must not hold any of the noisy picture
 
 
 def network_sigma(sigma: Tensor) -> Tensor:
     """The sigmas [B] at which the network is asked: up to ``STRONGEST``.
 
-    The base's schedule ends at a sigma of 20291. To the eye, pictures from 50 on are one and the same noise, but
+    The base's schedule ends at a sigma of 20291. To the eye, pictures from 25 on are one and the same noise, but
     x_start = x - sigma * eps multiplies what the network and its dtype get wrong about eps by sigma: at 20291 nothing
     but the clipped error would be left of x_start, a different one in each dtype.
     """

@@ -23,12 +23,15 @@ from ..images import from_uint8, to_uint8
 from ..models.config import UPSCALE
 from ..pipeline import Sampling, Stage, generate, inpaint, upsample
 from . import thing_judge, thing_quality
+from .grain import HEAD as GRAIN_HEAD
+from .grain import grain_rows
 from .judge import judge, look
 from .scenes import SIDE, Scene, held_out_scenes, prompt, render
 
 BATCH = 20
 ASPECTS = ("background", "colour", "shape", "size", "relation", "style", "all")
 MEASURES = ("prompts", "upsampling", "inpainting")
+GRAIN = "grain"  # a measure of the samplers, not of how well a model obeys
 THINGS = "things"  # a measure of models that are not embedded yet
 # The rows and columns in which the second of two objects lies, by the first one's relation to it.
 FIRST_HALF, SECOND_HALF, WHOLE = slice(SIDE // 2), slice(SIDE // 2, SIDE), slice(SIDE)
@@ -53,6 +56,8 @@ class QualityRequest:
         base, upsampler, base_inpaint, upsampler_inpaint: the models, each a name or a file.
         judge: the file of a judge of things, where they are measured.
         sheet: also write the pictures of the first guidance scale to this PNG.
+        seeds: from how many, starting with 0, the grain of pictures is measured.
+        grain_dtypes: the names of the precisions that it is measured in; ``dtype`` is for the other measures.
         dtype, device: names that ``pick_dtype`` and ``pick_device`` know.
     """
 
@@ -70,6 +75,8 @@ class QualityRequest:
     sheet: Path | None = None
     dtype: str = "fp32"
     device: str = "auto"
+    seeds: int = 64
+    grain_dtypes: tuple[str, ...] = tuple(DTYPES)
 
 
 class Bench:
@@ -104,6 +111,9 @@ def measure(request: QualityRequest) -> Iterator[str]:
         yield upsampling_table(bench, scenes)
     if "inpainting" in request.measures:
         yield inpainting_table(bench)
+    if GRAIN in request.measures:
+        rows = grain_rows(request.base, bench.device, range(request.seeds), request.grain_dtypes)
+        yield _table(GRAIN_HEAD, rows)
     if THINGS in request.measures:
         yield from things_tables(bench)
 

@@ -14,12 +14,14 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...glide_core.diffusion.finite import FiniteCheck
+from ...glide_core.diffusion.prediction import STRONGEST, predict_x_start
 from ...glide_core.diffusion.schedule import NOISE_FROM, NoiseSchedule
 from ...glide_core.images import quantize
 from ...glide_core.models.config import ModelConfig
 from ...glide_core.models.text2im import unet_input
 from . import conditioning
-from .steps import check_steps
+from .steps import checked_steps
 from .threshold import Threshold, with_threshold
 from .unet import HostUNet
 
@@ -51,6 +53,9 @@ class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_samp
 
     def timestep(self, sigma: Tensor) -> Tensor:
         return self.schedule.timestep(sigma)
+
+    def calculate_denoised(self, sigma, model_output, model_input):
+        return predict_x_start(model_input, sigma, model_output.to(model_input))
 
     def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
         if max_denoise or self.schedule.is_noise(float(sigma.min())) or not latent_image.any():
@@ -97,6 +102,20 @@ class GlideModel(comfy.model_base.BaseModel):
         self.config, self.encoder = model_config.config, model_config.encoder
         self.schedule = NoiseSchedule(self.config.noise_schedule)
         self.model_sampling = ModelSampling(self.schedule)
+        self.last_timestep = float(self.schedule.timestep(torch.tensor(STRONGEST)))
+        self.finite_check: FiniteCheck | None = None  # of the run in progress, see ``checked_steps``
+
+    def process_timestep(self, timestep, **kwargs):
+        """The timestep that the U-Net is asked at, as ``ModelSampling.calculate_denoised`` takes its answer."""
+        if not isinstance(self.model_sampling, ModelSampling):
+            return timestep
+        return timestep.clamp(max=self.last_timestep)
+
+    def _apply_model(self, x, t, *args, **kwargs):
+        x_start = super()._apply_model(x, t, *args, **kwargs)
+        if self.finite_check is not None:
+            self.finite_check.look(x_start, t)
+        return x_start
 
     def extra_conds(self, **kwargs):
         noise = kwargs["noise"]
@@ -197,6 +216,6 @@ def load_model(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str,
         model.load_model_weights(state_dict, "", assign=True)
     else:
         model.load_model_weights(state_dict, "")
-    patcher.add_wrapper(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, check_steps)
+    patcher.add_wrapper(comfy.patcher_extension.WrappersMP.OUTER_SAMPLE, checked_steps)
     # Pixels need the reference's clipping in every step: without it sampling ends far outside of -1..1.
     return with_threshold(patcher, Threshold())

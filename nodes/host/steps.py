@@ -1,18 +1,35 @@
-"""Steps that cannot end in a picture are refused before the first one is taken."""
+"""Runs that cannot end in a picture are refused before the first step, or end with an error that names the step."""
 
 from __future__ import annotations
+
+from torch import Tensor
+
+from ...glide_core.diffusion.finite import FiniteCheck
 
 COARSEST = 4.0  # at this sigma a picture can barely be seen; samplers that take several steps go on below it
 BLANK_FROM = 2.0  # below this sigma a fifth of what the model sees is the picture that it goes on with
 
 
-def check_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
+def checked_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwargs):
     """A wrapper of the host's outer_sample.
 
     Raises:
         ValueError: the steps end too early, or start too late for a blank latent.
+        NotFiniteError: the model gave NaN or infinite numbers.
     """
-    steps = sigmas.tolist()
+    _require_useful(sigmas.tolist(), latent_image)
+    model = executor.class_obj.model_patcher.model
+    model.finite_check = FiniteCheck(f"the GLIDE {model.config.kind} model", sigmas)
+    try:
+        samples = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+        model.finite_check.require()
+    finally:
+        model.finite_check = None
+    return samples
+
+
+def _require_useful(steps: list[float], latent_image: Tensor) -> None:
+    """Raise ValueError where these steps cannot end in a picture."""
     if len(steps) > 4 and steps[-1] == 0 and steps[-2] > COARSEST:
         raise ValueError(
             f"these steps jump from sigma {steps[-2]:.3g} to the finished picture: the scheduler linear_quadratic is "
@@ -25,4 +42,3 @@ def check_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwargs)
             "karras, beta or GlideScheduler (OptimalStepsScheduler is made for other models). To repaint a picture, "
             "connect it as the latent"
         )
-    return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)

@@ -1,6 +1,9 @@
 """GLIDE's steps, samplers, noise and thresholding through SamplerCustomAdvanced."""
 
-from graphs import UPSAMPLE, Graph, failure, latents
+import torch
+
+from glide_core.files import checkpoints
+from graphs import PROMPT, UPSAMPLE, Graph, failure, latents
 
 SAMPLERS = {"ddpm": {}, "ddim": {"eta": 0.5}, "plms": {}, "dpmpp_2m": {}}
 
@@ -93,3 +96,43 @@ def test_bad_steps_and_models_are_refused(host):
     model, clip, _ = graph.load(UPSAMPLE)
     graph.save(custom(graph, model, graph.text(clip), graph.text(clip, ""), graph.empty(), steps="fast"))
     assert "steps - respacing 'fast'" in failure(host, graph)
+
+
+def test_no_sampler_paints_snow(host):
+    """The noise of seed 24 is a little stronger than its sigma says, and a U-Net with GroupNorm cannot see it."""
+    graph = Graph()
+    model, clip, _ = graph.load()
+    positive, negative, latent = graph.text(clip, PROMPT), graph.text(clip, ""), graph.empty()
+    for sampler in ("ddim", "dpmpp_2m"):
+        graph.save(glide_sampler(graph, model, positive, latent, seed=24, steps="20", sampler=sampler))
+    noise = graph.node("GlideNoise", seed=24, temperature=1.0)
+    graph.save(
+        graph.node(
+            "SamplerCustomAdvanced",
+            2,
+            noise=noise,
+            guider=graph.node("CFGGuider", model=model, positive=positive, negative=negative, cfg=3.0),
+            sampler=graph.node("KSamplerSelect", sampler_name="euler"),
+            sigmas=graph.node("GlideScheduler", model=model, steps="20", denoise=1.0),
+            latent_image=latent,
+        )[0]
+    )
+    for picture in latents(host, graph):
+        assert 127.5 * (picture[..., 1:] - picture[..., :-1]).abs().mean() < 12
+
+
+def test_numbers_that_are_not_finite_end_the_run(host):
+    state_dict, config = checkpoints.read_model(checkpoints.find("tiny-base"))
+    state_dict["out.2.bias"] = torch.full_like(state_dict["out.2.bias"], float("nan"))
+    folder = host.base / "models" / "glide"
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.save(state_dict, config, folder / "damaged.safetensors")
+    graph = Graph()
+    model, clip, _ = graph.load("damaged.safetensors")
+    text = graph.text(clip)
+    graph.save(glide_sampler(graph, model, text, graph.empty(), steps="3"))
+    assert "NaN or infinite numbers at step 1 of 3" in failure(host, graph)
+    graph = Graph()
+    model, clip, _ = graph.load("damaged.safetensors")
+    graph.save(graph.ksampler(model, graph.text(clip), graph.text(clip, ""), graph.empty(), steps=3))
+    assert "NaN or infinite numbers at step 1 of 3" in failure(host, graph)
