@@ -45,7 +45,9 @@ def test_forward(pair):
     size = ours.config.image_size
     x = golden.draw("x", (2, 3, size, size))
     timesteps, conditions = torch.tensor([3, 777]), golden.conditions(ours.config, 2)
-    expected = theirs(x, timesteps, tokens=tokens, mask=mask, **conditions)
+    their_names = {"image": "inpaint_image", "known": "inpaint_mask", "low_res": "low_res"}
+    theirs_given = {their_names[name]: value for name, value in conditions.items()}
+    expected = theirs(x, timesteps, tokens=tokens, mask=mask, **theirs_given)
     close(ours(x, timesteps, tokens, mask, **conditions), expected, 1e-5)
 
 
