@@ -8,7 +8,9 @@ from __future__ import annotations
 import glob
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +24,7 @@ from .detect import CONFIG_KEY, StateDict, check, detect_config, shapes
 from .folders import models_dir, published_filename
 from .reading import read
 
+NO_NOTES: Mapping[str, object] = MappingProxyType({})
 LEFTOVER_AGE = 3600.0  # seconds
 TINY_FOLDER = Path(__file__).parents[1] / "assets" / "tiny"
 
@@ -29,6 +32,8 @@ TINY_FOLDER = Path(__file__).parents[1] / "assets" / "tiny"
 def find(name: str | Path) -> Path:
     """Path of a checkpoint: an existing file, an embedded model ("tiny-base", ...) or a published one ("base", ...).
 
+    Args:
+        name: a path, or one of these names.
     Raises:
         CheckpointError: it is not there; the message says how to get it.
     """
@@ -79,6 +84,10 @@ def tokenizer_for(config: ModelConfig, path: str | Path) -> Tokenizer:
 def read_model(path: str | Path) -> tuple[StateDict, ModelConfig]:
     """Read a diffusion model and make sure that its tensors are exactly those of its config.
 
+    Args:
+        path: a file of any kind that ``reading.read`` reads.
+    Returns:
+        The tensors, as they are in the file, and what they are a model of.
     Raises:
         CheckpointError: the file or its tensors are not those of a GLIDE diffusion model.
     """
@@ -100,6 +109,8 @@ def load_model(
 
     Args:
         source: a path or a name that ``find`` knows.
+        device: where the weights go.
+        dtype: of the weights.
     Raises:
         CheckpointError: see ``find`` and ``read_model``.
     """
@@ -115,22 +126,39 @@ def save(
     path: str | Path,
     *,
     dtype: torch.dtype | None = None,
-    **metadata: object,
+    notes: Mapping[str, object] = NO_NOTES,
 ) -> None:
     """Write a .safetensors file whose metadata holds the config, all or nothing: a failure leaves what was there.
 
     Args:
+        state_dict: the tensors of a ``Text2Im`` of this config.
+        config: of the model.
+        path: the file; its folder is made.
         dtype: what to store the tensors as (default: as they are).
-        metadata: more to note in the file, stored as text.
+        notes: more to note in the file, stored as text.
     Raises:
         CheckpointError: the tensors are not those of the config.
+        OSError: the file cannot be written.
     """
     check(state_dict, shapes(config))
-    write(state_dict, path, dtype=dtype, **metadata, **{CONFIG_KEY: config.to_json()})
+    write(state_dict, path, dtype=dtype, notes={**notes, CONFIG_KEY: config.to_json()})
 
 
-def write(tensors: StateDict, path: str | Path, *, dtype: torch.dtype | None = None, **metadata: object) -> None:
-    """Write a .safetensors file, all or nothing; for the arguments see ``save``. Raises OSError."""
+def write(
+    tensors: StateDict,
+    path: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    notes: Mapping[str, object] = NO_NOTES,
+) -> None:
+    """Write any tensors as a .safetensors file, all or nothing.
+
+    Args:
+        tensors: by their names.
+        path, dtype, notes: see ``save``.
+    Raises:
+        OSError: the file cannot be written.
+    """
     path = Path(path)
     stored = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +167,7 @@ def write(tensors: StateDict, path: str | Path, *, dtype: torch.dtype | None = N
     try:
         temporary.touch()
         mode = temporary.stat().st_mode
-        save_file(stored, temporary, {key: str(value) for key, value in metadata.items()})
+        save_file(stored, temporary, {key: str(value) for key, value in notes.items()})
         temporary.chmod(mode)  # safetensors makes files that only their owner can read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

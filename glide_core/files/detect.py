@@ -42,6 +42,9 @@ Shapes = dict[str, tuple[int, ...]]
 def detect_config(state_dict: StateDict, metadata: dict[str, str]) -> ModelConfig:
     """Which GLIDE model this is: by its metadata if ``save`` wrote it, else by the names and shapes of its tensors.
 
+    Args:
+        state_dict: the tensors; only their names and shapes are looked at.
+        metadata: of the safetensors file; {} for other kinds.
     Raises:
         CheckpointError: it is something else; the message names what is missing.
     """
@@ -131,7 +134,11 @@ def _matches(pattern: re.Pattern[str], names: Iterable[str]) -> set[str]:
 
 
 def shapes(config: ModelConfig) -> Shapes:
-    """Names and shapes of the tensors of a model, without building it in memory."""
+    """Names and shapes of the tensors of a model, without building it in memory.
+
+    Raises:
+        CheckpointError: the sizes of the config do not fit together.
+    """
     return {name: tuple(tensor.shape) for name, tensor in _empty(config).state_dict().items()}
 
 
@@ -144,7 +151,14 @@ def _empty(config: ModelConfig) -> Text2Im:
 
 
 def check(state_dict: StateDict, expected: Shapes) -> None:
-    """Raise CheckpointError that names the first missing, mis-shaped, non-float or unexpected tensor."""
+    """Make sure that tensors are those of a model.
+
+    Args:
+        state_dict: the tensors.
+        expected: the names and shapes that they must have; see ``shapes``.
+    Raises:
+        CheckpointError: a tensor is missing, of another shape, not floating point, or unexpected; it is named.
+    """
     for name, shape in expected.items():
         if name not in state_dict:
             raise CheckpointError(f"tensor {name!r} is missing (expected shape {shape})")

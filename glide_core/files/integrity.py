@@ -20,6 +20,8 @@ def check_records(path: Path) -> None:
 
     Archives whose records all disagree were saved without checksums (``torch.serialization.set_crc32_options``).
 
+    Args:
+        path: a zip archive. If it is large and whole, it is remembered.
     Raises:
         CheckpointError: a record was changed after it was written.
         zipfile.BadZipFile, OSError: the archive cannot be read.

@@ -270,10 +270,10 @@ class Trainer:
         )
         config, average = self.model.config, self.ema.module
         path = self.out / f"{config.kind}.safetensors"
-        checkpoints.save(lora.merged(average), config, path, dtype=torch.float16, step=self.step)
+        checkpoints.save(lora.merged(average), config, path, dtype=torch.float16, notes={"step": self.step})
         self.out.joinpath(f"{config.kind}.tokenizer.json").write_text(self.tokenizer.to_json(), encoding="utf-8")
         if lora.has_additions(average):
-            lora.save(average, self.out / "lora.safetensors", step=self.step)
+            lora.save(average, self.out / "lora.safetensors", notes={"step": self.step})
 
     def resume(self) -> None:
         """Continue from ``state.pt`` in ``out``.

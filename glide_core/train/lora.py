@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -61,11 +61,11 @@ def merged(model: Text2Im) -> StateDict:
         return plain | {f"{name}.weight": layer.weight for name, layer in _layers(model)}
 
 
-def save(model: Text2Im, path: Path, **metadata: object) -> None:
+def save(model: Text2Im, path: Path, *, notes: Mapping[str, object] = checkpoints.NO_NOTES) -> None:
     """Write the additions as fp16, under the names by which ComfyUI's loaders find the weights of a MODEL and a CLIP.
 
     Args:
-        metadata: more to note in the file, stored as text.
+        notes: more to note in the file, stored as text.
     Raises:
         OSError: the file cannot be written.
     """
@@ -78,7 +78,7 @@ def save(model: Text2Im, path: Path, **metadata: object) -> None:
                 tensors[f"{prefix}.{name}.lora_up.weight"] = addition.up
                 tensors[f"{prefix}.{name}.lora_down.weight"] = addition.down
                 tensors[f"{prefix}.{name}.alpha"] = torch.tensor(float(addition.scale * rank))
-    checkpoints.write(tensors, path, dtype=torch.float16, glide_kind=model.config.kind, **metadata)
+    checkpoints.write(tensors, path, dtype=torch.float16, notes={"glide_kind": model.config.kind, **notes})
 
 
 def has_additions(model: Text2Im) -> bool:

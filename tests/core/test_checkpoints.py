@@ -298,7 +298,7 @@ def test_weights_are_not_copied_into_memory(tmp_path):
 
 def test_half_precision_and_notes(weights, tmp_path):
     path = tmp_path / "new" / "m.safetensors"
-    checkpoints.save(weights, SMALL, path, dtype=torch.float16, step=300)
+    checkpoints.save(weights, SMALL, path, dtype=torch.float16, notes={"step": 300})
     state_dict, metadata = reading.read(path)
     assert {tensor.dtype for tensor in state_dict.values()} == {torch.float16}
     assert metadata["step"] == "300" and ModelConfig.from_json(metadata["glide_config"]) == SMALL

@@ -61,7 +61,7 @@ def test_the_merged_model_computes_the_same(model):
 def test_the_file_has_the_weights_and_the_names_of_both_parts(model, tmp_path):
     original = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with_additions(model)
-    lora.save(model, tmp_path / "lora.safetensors", step=7)
+    lora.save(model, tmp_path / "lora.safetensors", notes={"step": 7})
     merged = lora.merged(model)
     with safe_open(tmp_path / "lora.safetensors", "pt") as file:
         assert file.metadata() == {"glide_kind": "base", "step": "7"}
