@@ -9,16 +9,16 @@ from glide_core.editing.blending import Blend
 
 HARD = Blend("hard")
 
-SIZES = [(16, 16), (17, 301), (255, 33), (300, 400), (97, 101), (199, 256), (641, 480)]
-LARGE = {13: (2000, 3000), 29: (1001, 1300)}
+SIZES = {"tiny": (16, 16), "wide": (17, 301), "tall": (255, 33), "odd": (97, 101), "usual": (300, 400)}
+LARGE = {"a photo": (2000, 3000), "another": (1001, 1300)}
+MASKS = ("empty", "full", "corner", "blobs", "soft", "pixel")
 
 
-def random_picture(rng, number):
-    """A picture and a mask [1, H, W] of one of many kinds."""
-    height, width = LARGE.get(number, SIZES[number % len(SIZES)])
+def random_picture(rng, size, kind):
+    """A picture [1, H, W, 3] and a mask [1, H, W] of one of ``MASKS``."""
+    height, width = size
     image = torch.from_numpy(rng.random((1, height, width, 3), dtype=np.float32))
     mask = torch.zeros(1, height, width)
-    kind = ("empty", "full", "corner", "blobs", "soft", "pixel")[number % 6]
     if kind == "full":
         mask[:] = 1
     if kind == "corner":
@@ -32,25 +32,42 @@ def random_picture(rng, number):
     return image, mask
 
 
-@pytest.mark.parametrize("number", range(50))
-def test_outside_the_feather_not_one_value_differs(number):
-    rng = np.random.default_rng(number)
-    image, mask = random_picture(rng, number)
+def check_outside_is_untouched(size, kind, blend, each, interpolation):
+    rng = np.random.default_rng(len(kind) + size[0])
+    image, mask = random_picture(rng, size, kind)
     before = image.clone()
-    each, size, how = bool(number % 2), (64, 256, 100)[number % 3], blending.BLENDS[number % 3]
-    feather = int(rng.integers(0, 20))
     found = regions.around(mask, crop_factor=float(rng.uniform(1, 4)), each=each)
-    crops, masks = regions.cut(image, mask, found, size, ("area", "lanczos")[number % 2])
-    assert crops.shape == (len(found), size, size, 3) and masks.shape == (len(found), size, size)
+    crops, masks = regions.cut(image, mask, found, 100, interpolation)
+    assert crops.shape == (len(found), 100, 100, 3) and masks.shape == (len(found), 100, 100)
     assert (masks > 0).any() == (mask > 0).any()
-    out = regions.stitch(image, found, 1 - crops, blend=Blend(how, feather, bool(number % 4)))
+    out = regions.stitch(image, found, 1 - crops, blend=blend)
     assert torch.equal(image, before)
-    reach = feather if how == "feather" else 0
+    reach = blend.feather if blend.how == "feather" else 0
     outside = blending.feathered(mask[0] > 0, reach)[None] == 0
     assert torch.equal(out[outside], image[outside])
     if (mask > 0).any():
         assert not torch.equal(out, image)
     assert out.isfinite().all() and out.min() >= 0 and out.max() <= 1
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("how", blending.BLENDS)
+def test_outside_the_feather_not_one_value_differs(size, kind, how):
+    check_outside_is_untouched(size, kind, Blend(how, feather=7), each=False, interpolation="area")
+
+
+@pytest.mark.parametrize("kind", MASKS)
+@pytest.mark.parametrize("match_colours", [False, True])
+@pytest.mark.parametrize("interpolation", ["area", "lanczos"])
+def test_nor_with_a_square_for_each_part_or_with_colours_matched(kind, match_colours, interpolation):
+    blend = Blend("feather", 19, match_colours)
+    check_outside_is_untouched(SIZES["usual"], kind, blend, each=True, interpolation=interpolation)
+
+
+@pytest.mark.parametrize("size", LARGE.values(), ids=LARGE)
+def test_nor_in_a_large_photo(size):
+    check_outside_is_untouched(size, "blobs", Blend("feather", 8), each=False, interpolation="area")
 
 
 @pytest.mark.parametrize("size", [(64, 64), (200, 90)])
