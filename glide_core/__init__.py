@@ -16,6 +16,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .diffusion.options import UPSAMPLING as UPSAMPLING
+    from .diffusion.options import Sampling as Sampling
     from .diffusion.schedule import NoiseSchedule as NoiseSchedule
     from .editing.photo import Editor as Editor
     from .editing.photo import edit as edit
@@ -23,12 +25,11 @@ if TYPE_CHECKING:
     from .errors import DownloadError as DownloadError
     from .errors import GlideError as GlideError
     from .errors import ImageError as ImageError
+    from .errors import NotFiniteError as NotFiniteError
     from .errors import OptionError as OptionError
     from .files.download import fetch as fetch
     from .images import read_image as read_image
     from .images import save_image as save_image
-    from .pipeline import UPSAMPLING as UPSAMPLING
-    from .pipeline import Sampling as Sampling
     from .pipeline import Stage as Stage
     from .pipeline import generate as generate
     from .pipeline import inpaint as inpaint
@@ -40,8 +41,8 @@ __version__ = "0.2.0"
 # and the command line answers `glide --help` without it.
 _DEFINED_IN = {
     "Stage": "pipeline",
-    "Sampling": "pipeline",
-    "UPSAMPLING": "pipeline",
+    "Sampling": "diffusion.options",
+    "UPSAMPLING": "diffusion.options",
     "generate": "pipeline",
     "inpaint": "pipeline",
     "upsample": "pipeline",
@@ -56,6 +57,7 @@ _DEFINED_IN = {
     "ImageError": "errors",
     "CheckpointError": "errors",
     "DownloadError": "errors",
+    "NotFiniteError": "errors",
 }
 __all__ = ["__version__", *_DEFINED_IN]
 
