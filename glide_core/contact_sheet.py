@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from .errors import GlideWarning, OptionError
-from .images import write_whole
+from .images import write_text_whole, write_whole
 
 MARGIN = 12
 CAPTION_SIZE, LINE_HEIGHT = 15, 19
@@ -65,8 +65,8 @@ def write_sheet(path: Path, images: Iterable[Image.Image], captions: Sequence[st
     write_whole(path, sheet)
     numbered = [f"{name}: {caption}" for name, caption, font in zip(named, captions, fonts) if font is None]
     if numbered:
-        beside = path.with_suffix(".txt")
-        beside.write_text("\n".join(numbered) + "\n", encoding="utf-8")
+        beside = path.with_name(f"{path.name}.captions.txt")
+        write_text_whole(beside, "\n".join(numbered) + "\n")
         text = f"no font here has the letters of {len(numbered)} prompts: they are numbered, see {beside}"
         warnings.warn(text, GlideWarning, stacklevel=2)
 

@@ -23,6 +23,8 @@ from .errors import GlideWarning, ImageError
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 QUALITY = 95  # of JPEG and WebP files
+MOST_DPI = 100_000
+MOST_EXIF = 65_000  # bytes that a JPEG file can hold
 KEPT = ("icc_profile", "dpi", "exif")  # what an edited photo keeps of its file
 
 
@@ -82,6 +84,8 @@ def read_photo(path: str | Path) -> Photo:
     """Read a photo with its transparency and metadata. Warns where something is lost. Raises like ``read_image``."""
     with _opened(path) as file:
         metadata = {key: file.info[key] for key in KEPT if key in file.info and key != "exif"}
+        if not all(0 < value < MOST_DPI for value in metadata.get("dpi", ())):
+            metadata.pop("dpi")  # no file format holds it
         if file.mode not in ("RGB", "RGBA", "P"):  # a profile for grey or for inks does not fit the result
             metadata.pop("icc_profile", None)
         upright = _upright(file)
@@ -125,7 +129,7 @@ def _opened(path: str | Path) -> Image.Image:
         if Path(path).suffix.lower() in (".heic", ".heif"):
             _register_heif(path)
         file = Image.open(path)
-        deep = any("16" in str(part[3]) for part in file.tile) and file.mode in ("RGB", "RGBA")
+        deep = file.mode in ("RGB", "RGBA") and any(";16" in _raw_mode(part) for part in file.tile)
         file.load()
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is not a picture that Pillow can read") from error
@@ -139,6 +143,12 @@ def _opened(path: str | Path) -> Image.Image:
     if frames > 1:
         warnings.warn(f"{path} has {frames} frames, the first is read", GlideWarning, stacklevel=3)
     return file
+
+
+def _raw_mode(tile: Any) -> str:
+    """How a part of a file stores its pixels, such as "RGB;16B"."""
+    arguments = tile[3]
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def _register_heif(path: str | Path) -> None:
@@ -246,12 +256,21 @@ def save_image(
     write_whole(path, image, **options)
 
 
+def _noted(parameters: dict[str, Any]) -> str:
+    """The parameters as JSON. Half characters, as a prompt in another encoding leaves them, become question marks."""
+    return _whole_characters(json.dumps(parameters, ensure_ascii=False))
+
+
+def _whole_characters(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _png_text(parameters: dict[str, Any]) -> PngInfo:
     info = PngInfo()
     if "prompt" in parameters:
-        info.add_text("Description", str(parameters["prompt"]))
+        info.add_text("Description", _whole_characters(str(parameters["prompt"])))
     if parameters:
-        info.add_text("parameters", json.dumps(parameters, ensure_ascii=False))
+        info.add_text("parameters", _noted(parameters))
     return info
 
 
@@ -259,9 +278,12 @@ def _exif_note(block: bytes | None, parameters: dict[str, Any]) -> Image.Exif:
     exif = Image.Exif()
     exif.load(block or b"")
     if parameters:
-        exif[ExifTags.Base.ImageDescription] = str(parameters.get("prompt", ""))
-        text = json.dumps(parameters, ensure_ascii=False)
-        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"UNICODE\0" + text.encode("utf-16-be")
+        exif[ExifTags.Base.ImageDescription] = _whole_characters(str(parameters.get("prompt", "")))
+        comment = b"UNICODE\0" + _noted(parameters).encode("utf-16-be")
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    if len(exif.tobytes()) > MOST_EXIF:
+        warnings.warn("the EXIF notes are too long for this file and left out", GlideWarning, stacklevel=3)
+        return Image.Exif()
     return exif
 
 
@@ -277,6 +299,16 @@ def read_parameters(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a UTF-8 file under a temporary name and rename it, so that ``path`` is never half-written."""
+    temporary = path.with_name(f".glide-{os.getpid()}.tmp")
+    try:
+        temporary.write_text(_whole_characters(text), encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, image: Image.Image, **options: Any) -> None:

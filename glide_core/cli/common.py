@@ -69,7 +69,7 @@ def sampling_options(
         type=steps_option,
         default=str(defaults.steps),
         metavar="STEPS",
-        help="1 to 1000, fast27, ddimN, or steps per section as in 10,10,3,2,2 (default: %(default)s)",
+        help="1 to 1000, fast27, ddimN, aysN, or steps per section as in 10,10,3,2,2 (default: %(default)s)",
     )
     add(f"--{prefix}sampler", choices=list(SAMPLERS), default=defaults.sampler, help="default: %(default)s")
     add(

@@ -114,8 +114,10 @@ def run(args: argparse.Namespace) -> None:
     if args.output is None:
         raise OptionError("-o: name the file to write")
     jobs = _list_jobs(args) if args.prompts else _single_jobs(args)
-    if args.sheet:
-        outputs.require_output("--sheet", args.sheet)
+    sheets = [args.sheet] if args.sheet else []
+    for path in (*(job.path for job in jobs), *sheets):
+        outputs.require_output("--sheet" if path in sheets else "--output", path)
+    outputs.require_distinct({"--output": [job.path for job in jobs], "--sheet": sheets}, {"--prompts": args.prompts})
     where = common.compute(args)
     recorded = common.parameters(args, where)
     todo = _unmade(jobs, recorded, args.overwrite) if args.prompts else jobs
@@ -150,8 +152,6 @@ def _single_jobs(args: argparse.Namespace) -> list[Job]:
     count = args.batch or 1
     stem, output = args.output.stem, args.output
     paths = [output] if count == 1 else [output.with_stem(f"{stem}-{k}") for k in range(count)]
-    for path in (*paths[:1], *paths[-1:]) if count > PICTURES_AT_A_TIME else paths:
-        outputs.require_output("--output", path)
     return [Job(args.prompt, args.negative, *place) for place in zip(picture_seeds(args.seed, count), paths)]
 
 

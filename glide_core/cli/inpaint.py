@@ -20,7 +20,7 @@ from ..editing.photo import Editor, edit, squares
 from ..errors import GlideWarning, ImageError, OptionError
 from ..images import FORMATS, Photo, read_mask, read_photo
 from ..pipeline import UPSAMPLING, Sampling
-from . import common, outputs
+from . import common, outputs, words
 
 SHAPE_TOLERANCE = 0.02  # of the logarithm of the sides' ratio: rounding of small pictures stays below it
 NEARLY_ALL = 0.9  # share of a photo; who repaints more has mostly swapped black and white
@@ -148,6 +148,7 @@ def run(args: argparse.Namespace) -> None:
         outputs.note("the mask is empty: the photo is written as it is")
     else:
         common.warn_of_cuts(editor.base, [args.prompt])
+        words.warn_of_unknown(_base_name(args), [args.prompt])
     for path, seed in zip(tries, picture_seeds(args.seed, len(tries))):
         image = subject.image
         if editor:
@@ -228,12 +229,11 @@ def _require_photo_memory(what: str, pixels: int) -> None:
 
 
 def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
-    base = common.family_member(args.checkpoint, "base-inpaint") or args.checkpoint
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample-inpaint")
     if not upsampler:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}")
     editor = Editor(
-        base=common.load_stage(where, "--checkpoint", base, "base-inpaint"),
+        base=common.load_stage(where, "--checkpoint", _base_name(args), "base-inpaint"),
         upsampler=common.load_stage(where, "--upsampler", upsampler, "upsample-inpaint"),
         sampling=common.sampling(args),
         upsampling=common.sampling(args, "upsample_"),
@@ -246,6 +246,10 @@ def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
     )
     common.pictures_at_a_time([editor.base, editor.upsampler], [editor.sampling, editor.upsampling], 1)
     return editor
+
+
+def _base_name(args: argparse.Namespace) -> str:
+    return common.family_member(args.checkpoint, "base-inpaint") or args.checkpoint
 
 
 def _context(text: str) -> float:

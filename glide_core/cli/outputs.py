@@ -36,14 +36,38 @@ def require_output(option: str, path: Path) -> None:
         os.lstat(path)
     except FileNotFoundError:
         return
-    except OSError as error:
-        raise OptionError(f"{option} {path}: {error.strerror}, choose another name") from error
+    except (OSError, ValueError) as error:  # ValueError: the name holds a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"{option} {path}: {reason}, choose another name") from error
     if path.is_dir():
         raise OptionError(f"{option} {path} is a folder: give the name of a file")
     if path.is_symlink():
         raise OptionError(f"{option} {path} is a symbolic link, which is not replaced: give another name")
     if not os.access(path, os.W_OK):
         raise OptionError(f"{option} {path} is read-only, which is not replaced: give another name")
+
+
+def require_distinct(outputs: Mapping[str, Sequence[Path]], inputs: Mapping[str, Path | None]) -> None:
+    """Make sure that no file is written twice, and that no input but the photo itself is written over.
+
+    Args:
+        outputs: the files that each option writes; inputs: the file that each option reads.
+    Raises:
+        OptionError: two of them are one file; the message names both options.
+    """
+    seen: dict[Path, str] = {}
+    for option, path in inputs.items():
+        if path is not None:
+            seen[_resolved(path)] = option
+    for option, paths in outputs.items():
+        for path in paths:
+            other = seen.setdefault(_resolved(path), option)
+            if other != option:
+                raise OptionError(f"{option} {path} is the file of {other}, too: give another name")
+
+
+def _resolved(path: Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def require_folder(option: str, folder: Path) -> None:
@@ -74,9 +98,9 @@ def write_picture(
     """
     try:
         save_image(path, pixels, dict(parameters), dict(metadata or {}))
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever it was, what was painted is not lost; it may lie in the notes themselves
         rescued = Path(tempfile.mkdtemp(prefix=FALLBACK)) / "picture.png"
-        save_image(rescued, pixels, dict(parameters))
+        save_image(rescued, pixels)
         reason = getattr(error, "strerror", None) or error
         raise GlideError(f"{path} cannot be written ({reason}); the picture was saved as {rescued}") from error
     say(path)
@@ -122,8 +146,12 @@ def tries(args: argparse.Namespace) -> list[Path]:
     paths = [output] if args.batch == 1 else [output.with_stem(f"{output.stem}-{k}") for k in range(args.batch)]
     for path in paths:
         require_output("--output", path)
-    if args.sheet:
-        require_output("--sheet", args.sheet)
+    sheets = [args.sheet] if args.sheet else []
+    for sheet in sheets:
+        require_output("--sheet", sheet)
+    require_distinct({"--output": paths, "--sheet": sheets}, {"--mask": getattr(args, "mask", None)})
+    if args.sheet and _resolved(args.sheet) == _resolved(args.input):
+        raise OptionError(f"--sheet {args.sheet} is the picture that is read: give another name")
     return paths
 
 

@@ -56,11 +56,15 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 def _decoded(content: bytes, path: Path) -> str:
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    name = "UTF-16" if wide else "UTF-8"
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise OptionError(f"--prompts {path}, line {line}: this is not UTF-8 text ({error.reason})") from error
+        raise OptionError(f"--prompts {path}, line {line}: this is not {name} text ({error.reason})") from error
+    if "\0" in text:
+        raise OptionError(f"--prompts {path}: this is not {name} text (it holds null characters); save it as UTF-8")
+    return text
 
 
 def _parsed(line: str, place: str) -> Prompt:
@@ -81,7 +85,7 @@ def _parsed(line: str, place: str) -> Prompt:
 def _from_json(line: str, place: str) -> Prompt:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OptionError(f"{place}: this is not a JSON object ({error})") from error
     unknown = sorted(set(row) - {"prompt", "negative", "seed"})
     if unknown or not isinstance(row.get("prompt"), str) or not isinstance(row.get("negative", ""), str):

@@ -11,7 +11,7 @@ from ..errors import ImageError
 from ..images import read_image
 from ..models.config import UPSCALE
 from ..pipeline import UPSAMPLING
-from . import common, outputs
+from . import common, outputs, words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
     if width % multiple or height % multiple:
         raise ImageError(f"{args.input} is {width}x{height}: resize it, both sides must be multiples of {multiple}")
     common.warn_of_cuts(stage, [args.prompt])
+    words.warn_of_unknown(source, [args.prompt])
     recorded, options = common.parameters(args, where), common.sampling(args)
     common.pictures_at_a_time([stage], [options], 1)
     for path, seed in zip(tries, picture_seeds(args.seed, len(tries))):

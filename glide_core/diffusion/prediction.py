@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 STRONGEST = 25.0  # the largest sigma that the network is asked about
-UNBLINDED = 5.0  # above this sigma x_start must not hold any of the noisy picture
+UNBLINDED = 3.0  # above this sigma x_start must not hold any of the noisy picture
 
 
 def network_sigma(sigma: Tensor) -> Tensor:

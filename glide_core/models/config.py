@@ -89,8 +89,11 @@ class ModelConfig:
             raise OptionError("channel_mult must have a number for each level, but it is empty")
         if self.xf_width % self.xf_heads:
             raise OptionError(f"xf_width ({self.xf_width}) must be a multiple of xf_heads ({self.xf_heads})")
-        for factor in self.channel_mult:
+        for level, factor in enumerate(self.channel_mult):
             channels = self.num_channels * factor
+            attends = factor == self.channel_mult[-1] or self.image_size >> level in self.attention_resolutions
+            if attends and channels % self.num_head_channels:
+                raise OptionError(f"{channels} channels cannot be divided into heads of {self.num_head_channels}")
             if channels % self.norm_groups:
                 raise OptionError(f"a level of {channels} channels cannot be divided into {self.norm_groups} groups")
 

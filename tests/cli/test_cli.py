@@ -225,7 +225,7 @@ def test_bad_options_are_named(folder, fails, monkeypatch, arguments, says):
     [
         (None, "p.txt: No such file"),
         (b" \n\n", "--prompts p.txt: there is no prompt in it"),
-        (b"\xff\xfe\x00", "--prompts p.txt, line 1: this is not UTF-8 text"),
+        (b"\xff\xfe\x00", "--prompts p.txt, line 1: this is not UTF-16 text"),
     ],
 )
 def test_bad_prompt_files_are_named(folder, fails, content, says):

@@ -234,3 +234,60 @@ def test_no_memory_is_one_clear_line(capsys, monkeypatch, error):
     assert (
         says == "glide generate: error: there is not enough memory for this: take a smaller --batch, picture or model"
     )
+
+
+# What the program must not write over
+
+
+def inputs_for_edits():
+    Image.new("RGB", (16, 16), (200, 30, 30)).save("in.png")
+    Image.new("L", (16, 16), 255).save("mask.png")
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["generate", "star", "-o", "a.png", "--sheet", "a.png"], "--sheet a.png is the file of --output, too"),
+        (
+            ["generate", "star", "-o", "a.png", "--batch", "12", "--sheet", "a-5.png"],
+            "--sheet a-5.png is the file of --output, too",
+        ),
+        (
+            ["generate", "--prompts", "list.txt", "-o", "out", "--sheet", "out/00003.png"],
+            "is the file of --output, too",
+        ),
+        (["inpaint", "in.png", "--mask", "mask.png", "-o", "mask.png"], "--output mask.png is the file of --mask, too"),
+        (
+            ["inpaint", "in.png", "--mask", "mask.png", "-o", "b.png", "--sheet", "in.png"],
+            "is the picture that is read",
+        ),
+    ],
+    ids=["a picture", "one of a batch", "one of a list", "the mask", "the photo"],
+)
+def test_a_file_that_is_read_or_written_already_is_refused(capsys, arguments, says):
+    inputs_for_edits()
+    read = {name: Path(name).read_bytes() for name in ("in.png", "mask.png", "list.txt")}
+    assert says in fails(capsys, *arguments)
+    assert read == {name: Path(name).read_bytes() for name in read}
+
+
+def test_a_link_or_folder_anywhere_in_a_batch_or_list_is_refused(capsys):
+    Path("b-4.png").symlink_to("keep.png")
+    assert "b-4.png is a symbolic link" in fails(capsys, "generate", "star", "-o", "b.png", "--batch", "10", *BASE)
+    Path("out").mkdir()
+    Path("out/00001.png").symlink_to("nowhere.png")
+    for more in ([], ["--overwrite"]):
+        command = ["generate", "--prompts", "list.txt", "-o", "out", *more, *BASE]
+        assert "00001.png is a symbolic link" in fails(capsys, *command)
+
+
+def test_a_list_beside_a_sheet_of_its_name_stays(capsys):
+    Path("prompts.txt").write_text("\u4e00\u53ea\u523a\u732c\n", encoding="utf-8")
+    cli.main(["generate", "--prompts", "prompts.txt", "-o", "out", "--sheet", "prompts.png", *BASE])
+    assert Path("prompts.txt").read_text(encoding="utf-8") == "\u4e00\u53ea\u523a\u732c\n"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_half_a_character_in_a_prompt_does_not_lose_the_picture(suffix):
+    cli.main(["generate", "caf\udce9", "-o", f"out{suffix}", *BASE])
+    assert read_parameters(f"out{suffix}")["prompt"] == "caf?"

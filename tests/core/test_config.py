@@ -50,6 +50,7 @@ def test_number_in_a_list_is_named(name, value):
         ({"channel_mult": []}, "channel_mult must have a number for each level"),
         ({"xf_heads": 7}, r"xf_width \(512\) must be a multiple of xf_heads \(7\)"),
         ({"norm_groups": 5}, "192 channels cannot be divided into 5 groups"),
+        ({"num_head_channels": 5}, "192 channels cannot be divided into heads of 5|384 channels"),
         ({"colour": 1}, "a model has no 'colour'"),
     ],
 )

@@ -29,9 +29,9 @@ def test_pictures_stand_in_rows_with_their_captions_below(tmp_path):
 
 def test_letters_that_no_font_has_are_numbered_and_written_beside(tmp_path, monkeypatch):
     monkeypatch.setattr(contact_sheet, "_system_fonts", tuple)
-    with pytest.warns(GlideWarning, match="the letters of 1 prompts: they are numbered, see .*sheet.txt"):
+    with pytest.warns(GlideWarning, match="the letters of 1 prompts: they are numbered, see .*sheet.png.captions.txt"):
         write_sheet(tmp_path / "sheet.png", squares("red", "blue"), ["a star", "\u4e00\u53ea\u523a\u732c"])
-    assert (tmp_path / "sheet.txt").read_text(encoding="utf-8") == "no. 2: \u4e00\u53ea\u523a\u732c\n"
+    assert (tmp_path / "sheet.png.captions.txt").read_text(encoding="utf-8") == "no. 2: \u4e00\u53ea\u523a\u732c\n"
 
 
 @pytest.mark.parametrize("text", ["a red star", 'a "star": 3 x 2 = 6!', ""])
