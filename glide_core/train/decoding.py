@@ -10,12 +10,18 @@ from tqdm import tqdm
 
 from ..images import converted
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+CAPTIONS = (".txt", ".caption")
+BACKGROUND = "white"  # what transparent pictures are laid on; the colour that their files hide there is arbitrary
 
 
 def square(file: Image.Image, side: int) -> np.ndarray:
-    """Cut the centre square out of an opened picture and scale it: uint8 [side, side, 3]."""
-    image = converted(file, "RGB")
+    """Cut the centre square out of an opened picture and scale it: uint8 [side, side, 3].
+
+    What is transparent is laid on ``BACKGROUND``.
+    """
+    image = converted(file, "RGBA")
+    image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert("RGB")
     short = min(image.size)
     left, top = (image.width - short) // 2, (image.height - short) // 2
     interpolation = Image.Resampling.BOX if short >= side else Image.Resampling.BICUBIC
@@ -23,9 +29,9 @@ def square(file: Image.Image, side: int) -> np.ndarray:
 
 
 def choose_line(text: str, rng: np.random.Generator) -> str:
-    """Choose one of the captions in a caption file, which holds one on each line."""
-    lines = text.splitlines()
-    return lines[rng.integers(len(lines))].strip() if lines else ""
+    """Choose one of the captions in a caption file, which holds one on each line. Blank lines are none."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[rng.integers(len(lines))] if lines else ""
 
 
 def warn(text: str) -> None:

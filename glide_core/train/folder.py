@@ -1,4 +1,4 @@
-"""A data set of the pictures in a folder, each with its caption in a .txt file of the same name."""
+"""A data set of the pictures in a folder, each with its caption in a .txt or .caption file of the same name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DatasetError
-from .decoding import EXTENSIONS, choose_line, square, warn
+from .decoding import CAPTIONS, EXTENSIONS, choose_line, square, warn
 
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -30,11 +30,17 @@ class Folder:
         self.side, self.path = side, path
         if not path.is_dir():
             raise DatasetError(f"{path} is not a folder: give a folder of pictures, or tar shards")
-        pictures = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in EXTENSIONS]
-        self.pictures = [p for p in pictures if p.with_suffix(".txt").exists()]
+        files = sorted(path.rglob("*"))
+        found = [p for p in files if p.suffix.lower() in EXTENSIONS]
+        pictures = [p for p in found if not _is_hidden(p.relative_to(path))]
+        texts = {p.with_suffix(""): p for p in files if p.suffix.lower() in CAPTIONS}
+        self.captions = {p: texts[p.with_suffix("")] for p in pictures if p.with_suffix("") in texts}
+        self.pictures = list(self.captions)
         if not self.pictures:
             raise DatasetError(f"{path}: no picture in it has a caption (picture.png needs picture.txt beside it)")
-        without = [p.name for p in pictures if not p.with_suffix(".txt").exists()]
+        if len(found) > len(pictures):
+            warn(f"{len(found) - len(pictures)} pictures in hidden folders or with hidden names are left out")
+        without = [p.name for p in pictures if p not in self.captions]
         if without:
             examples = ", ".join(without[:3])
             warn(f"{len(without)} of {len(pictures)} pictures have no caption and are left out: {examples}")
@@ -63,9 +69,14 @@ class Folder:
             return None
         try:
             with Image.open(path) as file:
-                return square(file, self.side), path.with_suffix(".txt").read_text(encoding="utf-8-sig")
+                return square(file, self.side), self.captions[path].read_text(encoding="utf-8-sig")
         except Exception as error:  # a damaged file can raise anything
             if path not in self.unreadable:
                 self.unreadable.add(path)
                 warn(f"{path} is left out: {error}")
             return None
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether a path inside of the data set is a stale copy that a program keeps, such as .ipynb_checkpoints."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)

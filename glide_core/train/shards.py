@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from webdataset.shardlists import expand_urls
 
 from ..errors import DatasetError
-from .decoding import EXTENSIONS, choose_line, square, warn
+from .decoding import CAPTIONS, EXTENSIONS, choose_line, square, warn
 
 SHUFFLE_BUFFER = 1000
 MAX_BAD_IN_A_ROW = 1000
@@ -69,13 +70,11 @@ class Shards:
         return np.stack([pixels for pixels, _ in samples]), [choose_line(text, rng) for _, text in samples]
 
     def _decoded(self, raw: dict[str, Any]) -> tuple[np.ndarray, str]:
-        picture = next((raw[extension[1:]] for extension in EXTENSIONS if extension[1:] in raw), None)
+        picture = _field(raw, EXTENSIONS)
         if picture is None:
             raise ValueError("it has no picture")
-        if "txt" not in raw:
-            raise ValueError("it has no caption (.txt)")
         with Image.open(io.BytesIO(picture)) as file:
-            return square(file, self.side), raw["txt"].decode("utf-8-sig")
+            return square(file, self.side), _caption(raw)
 
     def _samples(self) -> Iterator[dict[str, Any]]:
         for epoch in count():
@@ -95,6 +94,23 @@ class Shards:
 
     def _own_part(self, samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         return islice(samples, self.process, None, self.processes)
+
+
+def _field(raw: dict[str, Any], extensions: Sequence[str]) -> bytes | None:
+    """The part of a sample with one of these extensions. In photo.v1.png webdataset takes v1.png for the extension."""
+    return next((raw[name] for name in raw if f".{name}".lower().endswith(tuple(extensions))), None)
+
+
+def _caption(raw: dict[str, Any]) -> str:
+    """The caption of a sample: its .txt or .caption file, else what its .json file says."""
+    text = _field(raw, CAPTIONS)
+    if text is not None:
+        return text.decode("utf-8-sig")
+    notes = json.loads(_field(raw, (".json",)) or b"{}")
+    found = next((notes[key] for key in ("caption", "text", "prompt") if isinstance(notes.get(key), str)), None)
+    if found is None:
+        raise ValueError('it has no caption (.txt, .caption, or .json with "caption", "text" or "prompt")')
+    return str(found)
 
 
 def _report(error: Exception) -> bool:
