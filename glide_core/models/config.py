@@ -92,7 +92,7 @@ class ModelConfig:
         for level, factor in enumerate(self.channel_mult):
             channels = self.num_channels * factor
             attends = factor == self.channel_mult[-1] or self.image_size >> level in self.attention_resolutions
-            if attends and channels % self.num_head_channels:
+            if attends and channels > self.num_head_channels and channels % self.num_head_channels:
                 raise OptionError(f"{channels} channels cannot be divided into heads of {self.num_head_channels}")
             if channels % self.norm_groups:
                 raise OptionError(f"a level of {channels} channels cannot be divided into {self.norm_groups} groups")

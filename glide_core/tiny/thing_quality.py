@@ -39,7 +39,7 @@ def plain(stage: Stage) -> Stage:
     state_dict, config = without_inpaint_inputs(stage.model.state_dict(), stage.model.config)
     model = Text2Im(config, dtype=next(stage.model.parameters()).dtype).eval()
     model.load_state_dict(state_dict)
-    model.unet.to(memory_format=torch.channels_last)
+    model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Stage(model.to(stage.device), stage.tokenizer)
 
 
