@@ -42,12 +42,12 @@ PEAK = """if True:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks are read from /proc")
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
 @pytest.mark.parametrize("kind, batch", [("base", 64), ("upsample", 8)])
-def test_a_call_of_a_unet_stays_within_the_estimate_and_above_a_fifth_of_it(kind, batch, dtype):
+def test_a_call_of_a_unet_stays_within_the_estimate_and_above_a_tenth_of_it(kind, batch, dtype):
     config = TINY[kind]
     command = [sys.executable, "-c", PEAK, kind, dtype, str(batch)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True)
     estimate = memory.unet_bytes(batch, config.image_size, config.image_size, config.num_channels, DTYPES[dtype])
-    assert estimate / 5 < int(run.stdout) < estimate
+    assert estimate / 10 < int(run.stdout) < estimate
 
 
 def test_too_much_is_refused_with_the_numbers():
