@@ -7,6 +7,7 @@ from .host.sampling import SeededNoise, make_sampler, make_sigmas, require_glide
 from .host.threshold import CLIP, DYNAMIC, OFF, Threshold, with_threshold
 from .schema import (
     DEFAULTS,
+    batch_index_input,
     denoise_input,
     eta_input,
     sampler_input,
@@ -80,14 +81,14 @@ class GlideNoise(io.ComfyNode):
             display_name="GLIDE Noise",
             search_aliases=["temperature", "seed per image", "random noise"],
             description="Makes the noise for SamplerCustomAdvanced. Each picture of a batch has a seed of its own, so "
-            "that it can be made again alone with LatentFromBatch. temperature scales the noise.",
-            inputs=[seed_input(), temperature_input(1.0)],
+            "that it can be made again alone with batch_index or LatentFromBatch. temperature scales the noise.",
+            inputs=[seed_input(), temperature_input(1.0), batch_index_input()],
             outputs=[io.Noise.Output(tooltip="Connect it to SamplerCustomAdvanced.")],
         )
 
     @classmethod
-    def execute(cls, seed, temperature) -> io.NodeOutput:
-        return io.NodeOutput(SeededNoise(seed, temperature))
+    def execute(cls, seed, temperature, batch_index=0) -> io.NodeOutput:
+        return io.NodeOutput(SeededNoise(seed, temperature, batch_index))
 
 
 class GlideThreshold(io.ComfyNode):

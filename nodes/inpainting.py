@@ -10,8 +10,8 @@ from .checks import named, steps_error
 from .host import feedback
 from .host.images import shrink_to_model
 from .host.inpainting import inpaint_latent
-from .host.sampling import require_kind
-from .schema import DEFAULTS, denoise_input, negative_input, sampling_inputs, schema
+from .host.sampling import placed, require_kind
+from .schema import DEFAULTS, batch_index_input, denoise_input, negative_input, sampling_inputs, schema
 
 
 class GlideInpaint(io.ComfyNode):
@@ -64,6 +64,7 @@ class GlideInpaint(io.ComfyNode):
                     "surroundings are hidden from it. More passes make the new part agree with its surroundings; 1 is "
                     "the fastest. With hide_until 0 it has no effect.",
                 ),
+                batch_index_input(),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The small picture, for GlideUpsampler."),
@@ -94,6 +95,7 @@ class GlideInpaint(io.ComfyNode):
         denoise,
         negative=None,
         repaint_passes=REPAINT_PASSES,
+        batch_index=0,
     ) -> io.NodeOutput:
         with named("GlideInpaint"):
             require_kind(model, "base-inpaint")
@@ -105,7 +107,7 @@ class GlideInpaint(io.ComfyNode):
                 model,
                 positive,
                 negative,
-                small,
+                placed({"samples": small}, batch_index),
                 fit_mask(mask[:, None], (small.shape[-2], small.shape[-1])),
                 Sampling(steps, sampler, guidance_scale, eta),
                 seed=seed,

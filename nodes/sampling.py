@@ -6,8 +6,8 @@ from ..glide_core.images import to_channels_last
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error
 from .host.images import blank_canvas
-from .host.sampling import require_kind, sample_latent
-from .schema import DEFAULTS, denoise_input, negative_input, sampling_inputs, schema
+from .host.sampling import placed, require_kind, sample_latent
+from .schema import DEFAULTS, batch_index_input, denoise_input, negative_input, sampling_inputs, schema
 
 SIDE = {"default": 64, "min": 32, "max": 256, "step": 8}
 
@@ -81,6 +81,7 @@ class GlideSampler(io.ComfyNode):
                     "steps."
                 ),
                 negative_input(),
+                batch_index_input(),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The picture for GlideUpsampler. It stays on the GPU."),
@@ -106,9 +107,11 @@ class GlideSampler(io.ComfyNode):
         threshold,
         denoise,
         negative=None,
+        batch_index=0,
     ) -> io.NodeOutput:
         with named("GlideSampler"):
             require_kind(model, "base")
             options = Sampling(steps, sampler, guidance_scale, eta, threshold or None)
+            latent = placed(latent, batch_index)
             latent = sample_latent(model, positive, negative, latent, options, seed=seed, denoise=denoise)
         return io.NodeOutput(latent, to_channels_last(latent["samples"]))

@@ -26,8 +26,20 @@ def seed_input() -> io.Input:
         max=0xFFFFFFFFFFFFFFFF,
         control_after_generate=True,
         tooltip="Chooses the noise. The first picture of a batch is the one that this seed makes alone; every other "
-        "picture has a seed of its own, which follows from this seed and its place. LatentFromBatch makes one of them "
-        "again alone.",
+        "picture has a seed of its own, which follows from this seed and its place. batch_index or LatentFromBatch "
+        "makes one of them again alone.",
+    )
+
+
+def batch_index_input() -> io.Input:
+    return io.Int.Input(
+        "batch_index",
+        default=0,
+        min=0,
+        max=4095,
+        optional=True,
+        tooltip="The place of the first picture in the batch of this seed, counted from 0. To make the third picture "
+        "of a batch again, alone, set 2 and a batch_size of 1.",
     )
 
 

@@ -14,8 +14,9 @@ from .checks import named, steps_error
 from .host import conditioning, feedback
 from .host.images import blank_canvas, picture_to_enlarge
 from .host.inpainting import inpaint_latent
-from .host.sampling import require_kind, sample_latent
+from .host.sampling import placed, require_kind, sample_latent
 from .schema import (
+    batch_index_input,
     image_to_enlarge_input,
     latent_to_enlarge_input,
     negative_input,
@@ -63,6 +64,7 @@ class GlideUpsampler(io.ComfyNode):
                     tooltip="For an inpainting upsampler: what was repainted (white). Connect it together with "
                     "original.",
                 ),
+                batch_index_input(),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The enlarged picture as a latent."),
@@ -92,6 +94,7 @@ class GlideUpsampler(io.ComfyNode):
         negative=None,
         original=None,
         mask=None,
+        batch_index=0,
     ) -> io.NodeOutput:
         with named("GlideUpsampler"):
             if (original is None) != (mask is None):
@@ -117,11 +120,17 @@ class GlideUpsampler(io.ComfyNode):
             positive = conditioning.for_upsampler(clip, positive, low_res)
             if negative is not None:
                 negative = conditioning.for_upsampler(clip, negative, low_res)
+            canvas = placed({**_places(latent), "samples": canvas}, batch_index)
             if mask is None:
-                enlarged = sample_latent(model, positive, negative, {"samples": canvas}, options, seed=seed)
+                enlarged = sample_latent(model, positive, negative, canvas, options, seed=seed)
             else:
                 enlarged = inpaint_latent(model, positive, negative, canvas, mask, options, seed=seed)
         return io.NodeOutput(enlarged, to_channels_last(enlarged["samples"]))
+
+
+def _places(latent: dict | None) -> dict:
+    """Where the pictures of the LATENT stand in their batch, if it says so."""
+    return {"batch_index": latent["batch_index"]} if latent and "batch_index" in latent else {}
 
 
 def _fit_original(original, mask, canvas):

@@ -18,7 +18,7 @@ def inpaint_latent(
     model,
     positive: list,
     negative: list | None,
-    image: Tensor,
+    latent: dict,
     mask: Tensor,
     options: Sampling,
     *,
@@ -31,12 +31,13 @@ def inpaint_latent(
 
     Args:
         negative: None is GLIDE's unconditional, the empty prompt.
-        image: [B, 3, H, W] in -1..1.
+        latent: the pictures, and their places in the batch if it has "batch_index".
         mask: [B, 1, H, W] in 0..1, 1 = repaint.
         denoise: below 1 the picture under the mask is noised only to timestep 1000 * denoise.
         hide_until: share of the steps in which the model does not see the surroundings.
         repaint_passes: how many times decisive steps are taken until then.
     """
+    image: Tensor = latent["samples"]
     schedule = model.get_model_object("model_sampling").schedule
     sigmas = make_sigmas(model, options.steps, denoise)
     first_visible = visible_sigma(sigmas, hide_until)
@@ -48,17 +49,17 @@ def inpaint_latent(
         conditioning.shown_from(conditioning.with_surroundings(prompt, image, touched), shown_at)
         for prompt in (positive, negative)
     )
-    latent = sample_latent(
+    repainted = sample_latent(
         model,
         positive,
         negative,
-        {"samples": image, "noise_mask": mask},
+        {**latent, "noise_mask": mask},
         options,
         seed=seed,
         denoise=denoise,
         wrap_sampler=partial(repainting, times=repaint_passes, shown=first_visible),
     )
-    return {"samples": latent["samples"]}
+    return {key: value for key, value in repainted.items() if key != "noise_mask"}
 
 
 def _percent(schedule: NoiseSchedule, sigmas: Tensor, first_visible: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import comfy.sample
 import comfy.samplers
@@ -43,6 +44,18 @@ def _sample_ddpm(model, x, sigmas, extra_args=None, **kwargs):
     return sample_ddpm(model, x, sigmas, extra_args, variance=variance, **kwargs)
 
 
+def _with_seeds_of_pictures(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A sampling function whose steps add the noise of the pictures that ``SeededNoise`` made, also of a single one."""
+
+    def sample(model, x: Tensor, sigmas: Tensor, extra_args: dict[str, Any], **options: Any) -> Tensor:
+        seed = extra_args.get("seed")
+        if isinstance(seed, BatchSeed) and "noise" not in options:
+            options["noise"] = StepNoise(seed.pictures, len(x))
+        return function(model, x, sigmas, extra_args, **options)
+
+    return sample
+
+
 def make_sampler(name: str, eta: float, wrap_sampler: Callable | None = None, noise: StepNoise | None = None):
     """GLIDE's sampler of this name as the host's SAMPLER.
 
@@ -57,7 +70,7 @@ def make_sampler(name: str, eta: float, wrap_sampler: Callable | None = None, no
     options: dict[str, object] = {"eta": eta} if name == "ddim" else {}
     if noise is not None:
         options["noise"] = noise
-    return comfy.samplers.KSAMPLER(function, options)
+    return comfy.samplers.KSAMPLER(_with_seeds_of_pictures(function), options)
 
 
 def make_sigmas(model, steps: str | int, denoise: float) -> Tensor:
@@ -65,21 +78,50 @@ def make_sigmas(model, steps: str | int, denoise: float) -> Tensor:
     return model.model.schedule.respaced_sigmas(steps, denoise)
 
 
-@dataclass(frozen=True)
+class BatchSeed(int):
+    """A seed that knows the seeds of the pictures in a batch.
+
+    The host hands it from a NOISE to a SAMPLER, which sees nothing else of the LATENT's places.
+    """
+
+    pictures: list[int]
+
+
+@dataclass
 class SeededNoise:
-    """GLIDE's noise as the host's NOISE: each picture of a batch has a seed of its own, see ``picture_seed``."""
+    """GLIDE's noise as the host's NOISE: each picture of a batch has a seed of its own, see ``picture_seed``.
+
+    Attributes:
+        seed: a ``BatchSeed`` once there is noise. The host reads it afterwards and gives it to the SAMPLER.
+        temperature: scale of the noise.
+        batch_index: the place of the first picture in its batch.
+    """
 
     seed: int
     temperature: float = 1.0
+    batch_index: int = 0
 
     def generate_noise(self, latent: dict) -> Tensor:
-        shape = latent["samples"].shape
-        return seeded_noise(shape, picture_seeds(latent, self.seed)) * self.temperature
+        seeds = picture_seeds(placed(latent, self.batch_index), int(self.seed))
+        self.seed = BatchSeed(self.seed)
+        self.seed.pictures = seeds
+        return seeded_noise(latent["samples"].shape, seeds) * self.temperature
+
+
+def placed(latent: dict, first: int) -> dict:
+    """The LATENT with its pictures ``first`` places further back in their batch."""
+    if first == 0:
+        return latent
+    return {**latent, "batch_index": [first + place for place in _places(latent)]}
 
 
 def picture_seeds(latent: dict, seed: int) -> list[int]:
     """The seed of each picture of a LATENT: LatentFromBatch and the like keep its place in the first batch."""
-    return [picture_seed(seed, k) for k in latent.get("batch_index") or range(len(latent["samples"]))]
+    return [picture_seed(seed, k) for k in _places(latent)]
+
+
+def _places(latent: dict) -> Sequence[int]:
+    return latent.get("batch_index") or range(len(latent["samples"]))
 
 
 def sample_latent(
