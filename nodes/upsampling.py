@@ -120,11 +120,11 @@ class GlideUpsampler(io.ComfyNode):
             positive = conditioning.for_upsampler(clip, positive, low_res)
             if negative is not None:
                 negative = conditioning.for_upsampler(clip, negative, low_res)
-            canvas = placed({**_places(latent), "samples": canvas}, batch_index)
+            latent_to_paint = placed({**_places(latent), "samples": canvas}, batch_index)
             if mask is None:
-                enlarged = sample_latent(model, positive, negative, canvas, options, seed=seed)
+                enlarged = sample_latent(model, positive, negative, latent_to_paint, options, seed=seed)
             else:
-                enlarged = inpaint_latent(model, positive, negative, canvas, mask, options, seed=seed)
+                enlarged = inpaint_latent(model, positive, negative, latent_to_paint, mask, options, seed=seed)
         return io.NodeOutput(enlarged, to_channels_last(enlarged["samples"]))
 
 
