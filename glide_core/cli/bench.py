@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..device import DTYPES
-from ..diffusion.samplers import SAMPLERS
-from ..pipeline import Sampling
-from ..tiny import quality
-from ..tiny.quality import GRAIN, MEASURES, THINGS, QualityRequest
+from ..choices import DTYPES, SAMPLERS
+from ..diffusion.options import Sampling
+from ..tiny.quality_request import GRAIN, MEASURES, THINGS, QualityRequest
 from . import common
 
 
@@ -54,7 +52,7 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
         help=argparse.SUPPRESS,
     )
     add("--steps", type=common.steps_option, default=default.steps, help="of the base models (default: %(default)s)")
-    add("--sampler", choices=list(SAMPLERS), default=default.sampler, help="of the base models (default: %(default)s)")
+    add("--sampler", choices=SAMPLERS, default=default.sampler, help="of the base models (default: %(default)s)")
     add(
         "--upsample-steps",
         type=common.steps_option,
@@ -64,7 +62,7 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--upsample-sampler",
-        choices=list(SAMPLERS),
+        choices=SAMPLERS,
         default=default.upsampling.sampler,
         help="of the upsamplers (default: %(default)s)",
     )
@@ -91,7 +89,7 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--grain-dtype",
         nargs="+",
-        choices=list(DTYPES),
+        choices=DTYPES,
         default=list(default.grain_dtypes),
         help="with --measure grain: in which precisions (default: all)",
     )
@@ -106,6 +104,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         GlideError: see ``quality.measure``.
     """
+    from ..tiny import quality
+
     request = QualityRequest(
         measures=tuple(args.measure),
         count=args.count,

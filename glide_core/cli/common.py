@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..choices import SAMPLERS
 from ..errors import CheckpointError, GlideError, GlideWarning
 
 if TYPE_CHECKING:
     import torch
 
-    from ..pipeline import Callback, Sampling, Stage
+    from ..diffusion.options import Sampling
+    from ..pipeline import Callback, Stage
 
 
 MOST = 1_000_000  # of whatever is counted: pictures, passes, pixels
@@ -61,8 +63,6 @@ def model_options(parser: argparse.ArgumentParser, checkpoint_help: str) -> None
 def sampling_options(
     parser: argparse.ArgumentParser, prefix: str, defaults: Sampling, name: str, published: str
 ) -> None:
-    from ..diffusion.samplers import SAMPLERS
-
     add = parser.add_argument_group(f"sampling of the {name}", published).add_argument
     add(
         f"--{prefix}steps",
@@ -71,7 +71,7 @@ def sampling_options(
         metavar="STEPS",
         help="1 to 1000, fast27, ddimN, aysN, or steps per section as in 10,10,3,2,2 (default: %(default)s)",
     )
-    add(f"--{prefix}sampler", choices=list(SAMPLERS), default=defaults.sampler, help="default: %(default)s")
+    add(f"--{prefix}sampler", choices=SAMPLERS, default=defaults.sampler, help="default: %(default)s")
     add(
         f"--{prefix}guidance-scale",
         type=number(0, 100),
@@ -110,7 +110,7 @@ def old_name(add: Callable[..., Any], option: str, dest: str, type: Callable[[st
 
 
 def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
-    from ..pipeline import Sampling
+    from ..diffusion.options import Sampling
 
     names = ("steps", "sampler", "guidance_scale", "eta", "threshold", "temperature")
     return Sampling(*(getattr(args, prefix + name) for name in names))

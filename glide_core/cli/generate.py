@@ -6,18 +6,18 @@ import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-from torch import Tensor
-
-from .. import pipeline
-from ..contact_sheet import write_sheet
-from ..diffusion.noise import picture_seeds
+from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import OptionError
-from ..pipeline import UPSAMPLING, Sampling, Stage
 from . import common, outputs, words
 from .prompts import Prompt, read_prompts
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from ..pipeline import Stage
 
 PICTURES_AT_A_TIME = 8
 
@@ -43,6 +43,8 @@ class Cascade:
 
     def paint(self, jobs: list[Job], part: str) -> Tensor:
         """Samples [B, 3, H, W] in -1..1, one for each job; ``part`` is shown beside the progress."""
+        from .. import pipeline
+
         prompts, negatives, seeds = zip(*((job.prompt, job.negative, job.seed) for job in jobs))
         with common.progress(f"base{part}") as callback:
             samples = pipeline.generate(
@@ -127,6 +129,8 @@ def run(args: argparse.Namespace) -> None:
         words.warn_of_unknown(_base_name(args), [job.prompt for job in todo])
         _paint(cascade, todo, recorded, args.batch or PICTURES_AT_A_TIME)
     if args.sheet:
+        from ..contact_sheet import write_sheet
+
         write_sheet(args.sheet, _opened(jobs), [job.prompt for job in jobs])
         outputs.say(args.sheet)
 
@@ -147,6 +151,8 @@ def _parameters(recorded: Mapping[str, Any], job: Job) -> dict[str, Any]:
 
 def _single_jobs(args: argparse.Namespace) -> list[Job]:
     """PROMPT --batch times."""
+    from ..diffusion.noise import picture_seeds
+
     if args.prompt is None:
         raise OptionError("give either a PROMPT or --prompts FILE")
     count = args.batch or 1
@@ -202,7 +208,9 @@ def _base_name(args: argparse.Namespace) -> str:
     return common.family_member(args.checkpoint, "base") or args.checkpoint
 
 
-def _opened(jobs: list[Job]) -> Iterator[Image.Image]:
+def _opened(jobs: list[Job]) -> Iterator[Image]:
+    from PIL import Image
+
     for job in jobs:
         with Image.open(job.path) as image:
             yield image.convert("RGB")

@@ -7,20 +7,19 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from .. import memory
-from ..diffusion.inpainting import REPAINT_PASSES
-from ..diffusion.noise import picture_seeds
-from ..editing import blending, regions
-from ..editing.blending import Blend
-from ..editing.photo import Editor, edit, squares
+from ..choices import BLENDS, REPAINT_PASSES
+from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import GlideWarning, ImageError, OptionError
-from ..images import FORMATS, Photo, read_mask, read_photo
-from ..pipeline import UPSAMPLING, Sampling
 from . import common, outputs, words
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..editing import regions
+    from ..editing.photo import Editor
+    from ..images import Photo
 
 SHAPE_TOLERANCE = 0.02  # of the logarithm of the sides' ratio: rounding of small pictures stays below it
 NEARLY_ALL = 0.9  # share of a photo; who repaints more has mostly swapped black and white
@@ -91,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how(
         "--blend",
-        choices=blending.BLENDS,
+        choices=BLENDS,
         default="feather",
         help="hard keeps to the mask; feather fades out beyond "
         "it; poisson takes colours from the border (default: %(default)s)",
@@ -136,6 +135,12 @@ class Subject:
 
 def run(args: argparse.Namespace) -> None:
     """Cut, repaint, enlarge and put back, --batch times."""
+    import torch
+
+    from ..diffusion.noise import picture_seeds
+    from ..editing.blending import Blend
+    from ..editing.photo import edit
+
     tries = outputs.tries(args)
     blend = Blend(args.blend, int(args.feather), args.match_colours)
     subject = _subject(args)
@@ -160,6 +165,12 @@ def run(args: argparse.Namespace) -> None:
 
 def _subject(args: argparse.Namespace) -> Subject:
     """Read the photo and the mask. Both get the margins of --pad."""
+    import torch
+
+    from ..editing import regions
+    from ..editing.photo import squares
+    from ..images import read_photo
+
     if not (args.mask or args.alpha or args.pad):
         raise OptionError("say what to repaint: --mask FILE, --alpha or --pad L,T,R,B")
     photo = read_photo(args.input)
@@ -185,6 +196,9 @@ def _subject(args: argparse.Namespace) -> Subject:
 
 def _fitted_mask(args: argparse.Namespace, photo: Photo) -> Tensor:
     """The mask of --mask in the photo's size. Warns where its shape is another, or nearly all is masked."""
+    from ..editing import regions
+    from ..images import read_mask
+
     mask = read_mask(args.mask, photo)
     if args.invert_mask:
         mask = 1 - mask
@@ -203,6 +217,8 @@ def _fitted_mask(args: argparse.Namespace, photo: Photo) -> Tensor:
 
 
 def _without_specks(mask: Tensor, keep: bool) -> Tensor:
+    from ..editing import regions
+
     if keep:
         return mask
     mask, count = regions.without_specks(mask)
@@ -213,6 +229,8 @@ def _without_specks(mask: Tensor, keep: bool) -> Tensor:
 
 
 def _require_no_loss_of_transparency(image: Tensor, output: Path) -> None:
+    from ..images import FORMATS
+
     if image.shape[-1] == 4 and FORMATS[output.suffix.lower()] == "JPEG":
         raise OptionError(f"--output {output}: the photo is transparent in parts, which JPEG cannot hold: choose .png")
 
@@ -225,10 +243,16 @@ def _require_memory(subject: Subject) -> None:
 
 
 def _require_photo_memory(what: str, pixels: int) -> None:
+    import torch
+
+    from .. import memory
+
     memory.require(what, pixels * memory.PHOTO_BYTES_A_PIXEL, torch.device("cpu"))
 
 
 def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
+    from ..editing.photo import Editor
+
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample-inpaint")
     if not upsampler:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}")
@@ -258,9 +282,11 @@ def _context(text: str) -> float:
 
 
 def _square_side(text: str) -> int:
+    from ..editing.regions import MIN_SIDE
+
     side = common.count(text)
-    if side < regions.MIN_SIDE:
-        raise argparse.ArgumentTypeError(f"{text!r} is too small, a square has {regions.MIN_SIDE} pixels or more")
+    if side < MIN_SIDE:
+        raise argparse.ArgumentTypeError(f"{text!r} is too small, a square has {MIN_SIDE} pixels or more")
     return side
 
 

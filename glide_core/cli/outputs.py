@@ -8,16 +8,14 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from PIL import Image
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..contact_sheet import write_sheet
 from ..errors import GlideError, OptionError
-from ..images import FORMATS, read_parameters, save_image
 from .common import count
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FALLBACK = "glide-rescued-"
 
@@ -29,6 +27,8 @@ def require_output(option: str, path: Path) -> None:
         OptionError: the name has no suffix of ``FORMATS``, is too long, or is that of a folder, a symbolic link or a
             read-only file; or the folder cannot be made or written.
     """
+    from ..images import FORMATS
+
     if path.suffix.lower() not in FORMATS:
         raise OptionError(f"{option} {path}: give a name that ends in {', '.join(FORMATS)}")
     require_folder(option, path.parent)
@@ -81,6 +81,8 @@ def require_folder(option: str, folder: Path) -> None:
 
 def is_made(path: Path, parameters: Mapping[str, Any]) -> bool:
     """Whether the file is there already, made with these parameters by any version."""
+    from ..images import read_parameters
+
     found = read_parameters(path)
     return bool(found) and {**found, "version": __version__} == {**parameters, "version": __version__}
 
@@ -96,6 +98,8 @@ def write_picture(
         GlideError: the picture had to be saved elsewhere; the message names both files.
         OSError: it could not be saved anywhere.
     """
+    from ..images import save_image
+
     try:
         save_image(path, pixels, dict(parameters), dict(metadata or {}))
     except Exception as error:  # whatever it was, what was painted is not lost; it may lie in the notes themselves
@@ -158,5 +162,9 @@ def tries(args: argparse.Namespace) -> list[Path]:
 def write_sheet_of(sheet: Path | None, paths: Sequence[Path]) -> None:
     """Write the contact sheet of pictures that were made, where one was asked for, and print its name."""
     if sheet:
+        from PIL import Image
+
+        from ..contact_sheet import write_sheet
+
         write_sheet(sheet, (Image.open(path).convert("RGB") for path in paths), [path.name for path in paths])
         say(sheet)

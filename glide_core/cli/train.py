@@ -8,17 +8,16 @@ import shlex
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..choices import SCENES as SCENES_DRAWN
 from ..errors import CheckpointError, OptionError
-from ..files import checkpoints
 from ..models.config import PUBLISHED, TINY, ModelConfig
-from ..tiny import scene_data
-from ..tiny.layout_lesson import LayoutLesson
-from ..train import session
 from ..train.options import PRECISIONS, SCHEDULES, Options, Phase
-from ..train.request import FineTune, FromScratch, TrainingRequest
-from ..train.sources import FileSource
 from . import common
+
+if TYPE_CHECKING:
+    from ..train.request import TrainingRequest
 
 MODELS: dict[str, ModelConfig] = {**PUBLISHED, **{f"tiny-{kind}": config for kind, config in TINY.items()}}
 SCENES = "scenes"
@@ -172,7 +171,7 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--scenes",
         type=common.count,
-        default=scene_data.COUNT,
+        default=SCENES_DRAWN,
         metavar="N",
         help="how many scenes to draw ahead (default: %(default)s)",
     )
@@ -224,6 +223,8 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         GlideError, OSError: see ``session.run``.
     """
+    from ..train import session
+
     outcome = session.run(_request(args))
     if outcome.interrupted:
         if outcome.main_process:
@@ -238,6 +239,11 @@ def _resuming_command(*, resumed: bool) -> str:
 
 
 def _request(args: argparse.Namespace) -> TrainingRequest:
+    from ..tiny.layout_lesson import LayoutLesson
+    from ..tiny.scene_data import SceneSource
+    from ..train.request import FineTune, FromScratch, TrainingRequest
+    from ..train.sources import FileSource
+
     if (args.init is None) == (args.model is None):
         raise OptionError("give either --init (base, tiny or a file) to fine-tune, or --model to train from scratch")
     if args.layout and args.data != SCENES:
@@ -245,7 +251,7 @@ def _request(args: argparse.Namespace) -> TrainingRequest:
     inpaint = args.variant == "inpaint"
     return TrainingRequest(
         start=FromScratch(MODELS[args.model]) if args.model else FineTune(_source(args.init, args.stage, inpaint)),
-        data=scene_data.SceneSource(args.scenes) if args.data == SCENES else FileSource(args.data),
+        data=SceneSource(args.scenes) if args.data == SCENES else FileSource(args.data),
         out=args.out,
         options=_options(args),
         inpaint=inpaint,
@@ -264,6 +270,8 @@ def _source(init: str, stage: str, inpaint: bool) -> str:
     For the inpainting variant of a family, that is its inpainting model, which can fill holes already, or else its
     plain one.
     """
+    from ..files import checkpoints
+
     name = common.family_member("openai" if init == "base" else init, stage)
     if name is None:
         return init

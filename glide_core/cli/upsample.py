@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import pipeline
-from ..diffusion.noise import picture_seeds
+from ..diffusion.options import UPSAMPLING
 from ..errors import ImageError
-from ..images import read_image
 from ..models.config import UPSCALE
-from ..pipeline import UPSAMPLING
 from . import common, outputs, words
 
 
@@ -35,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Enlarge a picture, --batch times."""
+    from .. import pipeline
+    from ..diffusion.noise import picture_seeds
+    from ..images import read_image
+
     tries = outputs.tries(args)
     low_res = read_image(args.input)
     where = common.compute(args)

@@ -6,16 +6,21 @@ import json
 import warnings
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from ..errors import GlideWarning, OptionError
-from ..files import checkpoints
-from ..tiny.words import Words, read
+
+if TYPE_CHECKING:
+    from ..tiny.words import Words
 
 LISTED = ("things", "styles", "backgrounds", "categories")
 
 
 def of_checkpoint(name: str) -> Words:
     """The words of a checkpoint. Raises OptionError: no list of them is kept beside it."""
+    from ..files import checkpoints
+    from ..tiny.words import read
+
     path = checkpoints.find(name).with_name("words.json")
     if not path.is_file():
         raise OptionError(f"--list-words: {name} has no list of words, it was trained on too many")
@@ -32,6 +37,9 @@ def listed(words: Words, *, as_json: bool) -> str:
 
 def warn_of_unknown(name: str, prompts: Iterable[str]) -> None:
     """Say once on stderr which words a model has never seen, if a list of its words is kept beside it."""
+    from ..files import checkpoints
+    from ..tiny.words import read
+
     path = checkpoints.find(name).with_name("words.json")
     if not path.is_file():
         return

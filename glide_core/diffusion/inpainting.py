@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..choices import REPAINT_PASSES as REPAINT_PASSES
 from ..errors import OptionError
 from .guidance import Denoiser
 from .samplers import Sampler, repainted_steps
 
-REPAINT_PASSES = 4  # times that a step is taken while the surroundings are hidden
 DECISIVE = (1.0, 20.0)  # sigmas between which it is; two other ranges did as well: docs/benchmarks.md
 FULL = 0.98  # from this degree on a pixel is repainted from the first step: masks in JPEGs are not quite white
 

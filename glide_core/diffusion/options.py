@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..choices import SAMPLERS
 from ..errors import OptionError
-from .samplers import SAMPLERS
 
 
 @dataclass(frozen=True)

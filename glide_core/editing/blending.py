@@ -10,9 +10,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from ..choices import BLENDS as BLENDS
 from ..errors import OptionError
 
-BLENDS = ("hard", "feather", "poisson")
 RING = 8  # width in pixels of the ring that colours are matched on
 BORDER = 8  # seamlessClone needs room around the mask
 ERODED = 3  # seamlessClone shrinks the mask by so much before it takes gradients

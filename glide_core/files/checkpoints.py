@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from ..errors import CheckpointError
+from ..models import layers
 from ..models.config import BASE, PUBLISHED, ModelConfig
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
@@ -115,7 +116,7 @@ def load_model(
         CheckpointError: see ``find`` and ``read_model``.
     """
     state_dict, config = read_model(find(source))
-    model = Text2Im(config, device="meta", dtype=dtype)
+    model = Text2Im(config, operations=layers, device="meta", dtype=dtype)
     model.load_state_dict({name: tensor.to(device, dtype) for name, tensor in state_dict.items()}, assign=True)
     return model.eval().requires_grad_(False)
 

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import CheckpointError, OptionError
+from ..models import layers
 from ..models.config import PUBLISHED, TINY_BASE, TINY_UPSAMPLE, ModelConfig
 from ..models.text2im import Text2Im
 
@@ -145,7 +146,7 @@ def shapes(config: ModelConfig) -> Shapes:
 def _empty(config: ModelConfig) -> Text2Im:
     """The model without storage. Raises CheckpointError when the sizes do not fit together."""
     try:
-        return Text2Im(config, device="meta")
+        return Text2Im(config, operations=layers, device="meta")
     except Exception as error:  # a file's metadata can hold any nonsense
         raise CheckpointError(f"no model can be built with these sizes: {error}") from error
 

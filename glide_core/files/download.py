@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -25,11 +26,12 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import CheckpointError, DownloadError
-from ..models.config import PUBLISHED
+from ..models.config import PUBLISHED, ModelConfig
 from . import integrity
-from .detect import Shapes, check, shapes
 from .folders import models_dir, published_filename
-from .reading import read
+
+if TYPE_CHECKING:
+    from .detect import Shapes
 
 MODELS_URL = "https://openaipublic.blob.core.windows.net/diffusion/dec-2021"
 VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
@@ -63,7 +65,16 @@ class Published:
         if self.sha256 not in (None, digest):
             raise CheckpointError(f"its SHA-256 is {digest}, expected {self.sha256}")
         if self.shapes:
+            from .detect import check
+            from .reading import read
+
             check(read(path)[0], self.shapes())
+
+
+def _model_shapes(config: ModelConfig) -> Shapes:
+    from .detect import shapes  # it needs torch, and `glide fetch --help` does not
+
+    return shapes(config)
 
 
 def _clip_shapes(filename: str) -> Shapes:
@@ -71,7 +82,7 @@ def _clip_shapes(filename: str) -> Shapes:
     return {name: tuple(shape) for name, shape in manifests[filename].items()}
 
 
-CHECKPOINTS = {kind: partial(shapes, config) for kind, config in PUBLISHED.items()} | {
+CHECKPOINTS = {kind: partial(_model_shapes, config) for kind, config in PUBLISHED.items()} | {
     name: partial(_clip_shapes, published_filename(name)) for name in ("clip-image-enc", "clip-text-enc")
 }
 VOCABULARY = {

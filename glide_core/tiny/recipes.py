@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ..choices import SCENES
 from ..models.config import TINY
 from ..train.options import PRECISIONS, Options, Phase
 from ..train.request import FineTune, TrainingRequest
 from . import stages, text_lesson, thing_judge_recipe, thing_recipes, vocabulary
 from .layout_lesson import LayoutLesson
-from .scene_data import COUNT, SceneSource
+from .scene_data import SceneSource
 from .stages import Interrupted
 
 NAMES = [f"tiny-{kind}" for kind in TINY]
@@ -42,7 +43,7 @@ class Stage:
     """
 
     options: Options
-    scenes: int = COUNT
+    scenes: int = SCENES
     inpaint: bool = False
     freeze_text: bool = False
     layout_weight: float = 0.0

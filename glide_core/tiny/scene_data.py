@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ..choices import SCENES
 from . import scenes
 from .scenes import Scene, caption, render, sample_scene
 
-COUNT = 60000  # scenes that a training usually draws
 CHUNK = 250  # scenes that a process renders at a time
 
 
@@ -30,7 +30,7 @@ class SceneSource:
         count: how many scenes to render ahead.
     """
 
-    count: int = COUNT
+    count: int = SCENES
 
     def open(self, side: int, *, seed: int, process: int, processes: int) -> Scenes:
         """Render the scenes or find them rendered; see ``DataSource.open``. They are drawn at random, so that the seed

@@ -27,7 +27,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import cv2
 import numpy as np
 
 RGB = tuple[int, int, int]
@@ -194,6 +193,8 @@ def _choice(rng: np.random.Generator, options: Sequence[Choice]) -> Choice:
 
 def render(scene: Scene, side: int = SIDE) -> np.ndarray:
     """Draw a scene: uint8 [side, side, 3]. A small picture is the area average of the 256x256 one."""
+    import cv2
+
     canvas = _filled(SIDE * SUPERSAMPLING, SIDE * SUPERSAMPLING, scene.background_rgb)
     for item in reversed(scene.objects):  # an inner object comes first in the caption, and must be drawn last
         _draw(canvas, item)
@@ -202,11 +203,15 @@ def render(scene: Scene, side: int = SIDE) -> np.ndarray:
 
 
 def _filled(height: int, width: int, rgb: RGB) -> np.ndarray:
+    import cv2
+
     canvas = np.empty((height, width, 3), np.uint8)
     return cv2.rectangle(canvas, (0, 0), (width, height), rgb, cv2.FILLED)  # 20 times as fast as numpy's broadcast
 
 
 def _draw(canvas: np.ndarray, item: Object) -> None:
+    import cv2
+
     points = _fixed_point(item.outline)
     if item.style == "striped":
         mask = np.zeros(canvas.shape[:2], np.uint8)

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CheckpointError
-from . import scenes, thing_scenes
 from .things import CATEGORIES, GROUNDS, STYLES, THINGS
 
 SHORTEST = 4  # of a word that a known one is suggested for
@@ -50,12 +49,16 @@ def split(text: str) -> list[str]:
 
 def of_shapes() -> Words:
     rng = np.random.default_rng(0)
+    from . import scenes
+
     captions = [scenes.caption(scenes.sample_scene(seed), rng) for seed in range(CAPTIONS)]
     return _words(captions, list(scenes.SHAPES), list(scenes.STYLES), list(scenes.BACKGROUNDS), [])
 
 
 def of_things() -> Words:
     rng = np.random.default_rng(0)
+    from . import thing_scenes
+
     captions = [thing_scenes.caption(thing_scenes.sample_scene(rng), rng).text for _ in range(CAPTIONS)]
     shapes = of_shapes()
     return _words(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..device import DTYPES
+from ..choices import DTYPES
 from ..errors import OptionError
 from ..models.config import ModelConfig
 
