@@ -4,7 +4,7 @@
 # make format    mend what of that can be mended
 # make types     mypy
 # make docs      the documents as a site in build/site, without a warning
-# make nightly   long property tests
+# make nightly   10,000 cases of each property, and what else takes long
 # make comfyui   start the ComfyUI in COMFYUI_PATH with this pack and its example graphs
 # make clean     remove what these made
 
@@ -25,7 +25,7 @@ test: $(INSTALLED)
 	.venv/bin/python -m pytest -m "not slow and not nightly" -rs
 
 nightly: $(INSTALLED)
-	.venv/bin/python -m pytest -m nightly -rs
+	.venv/bin/python -m pytest -m "nightly or hypothesis" --hypothesis-profile=nightly -rs
 
 lint: $(INSTALLED)
 	.venv/bin/ruff check .

@@ -131,15 +131,15 @@ def _opened(path: str | Path) -> Image.Image:
         file = Image.open(path)
         deep = file.mode in ("RGB", "RGBA") and any(";16" in _raw_mode(part) for part in file.tile)
         file.load()
+        frames = getattr(file, "n_frames", 1)
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is not a picture that Pillow can read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, ImageError):
-            raise
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's readers of damaged files raise errors of any kind
         raise ImageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if deep:
         warnings.warn(f"{path} has 16 bits a channel, the result will have 8", GlideWarning, stacklevel=3)
-    frames = getattr(file, "n_frames", 1)
     if frames > 1:
         warnings.warn(f"{path} has {frames} frames, the first is read", GlideWarning, stacklevel=3)
     return file

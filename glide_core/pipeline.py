@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .diffusion.arguments import mask_batch, negative_list, picture_batch, prompt_list
+from .diffusion.arguments import mask_batch, negative_list, padded, picture_batch, prompt_list
 from .diffusion.finite import FiniteCheck
 from .diffusion.guidance import Denoiser, TextEncoding
 from .diffusion.inpainting import REPAINT_PASSES, InpaintDenoiser, Inpainting, fit_mask, repainting
@@ -285,7 +285,7 @@ def upsample(
 
     Args:
         prompts: one for each picture, or a single one for all.
-        low_res: [B or 1, 3 or 1, h, w] in -1..1; one channel is grey.
+        low_res: [B or 1, 3 or 1, h, w] in -1..1, of any size; one channel is grey.
         image: for an inpainting upsampler: [B or 1, 3 or 1, 4h, 4w] in -1..1, kept where the mask is 0.
         mask: for an inpainting upsampler: [B or 1, 1, any height, any width], 1 = repaint.
         negative: see ``Stage.sample``, and so for the others.
@@ -301,21 +301,25 @@ def upsample(
     require_kind(stage, "upsample" if image is None else "upsample-inpaint")
     prompts = prompt_list(prompts, len(low_res))
     low_res = picture_batch("low_res", low_res, len(prompts))
-    size = (UPSCALE * low_res.shape[-2], UPSCALE * low_res.shape[-1])
+    height, width = (UPSCALE * side for side in low_res.shape[-2:])
+    multiple = max(stage.model.config.size_multiple, UPSCALE)
     inpainting = None
     if image is not None and mask is not None:
-        inpainting = _inpainting(image, mask, len(prompts), size)
-    return stage.sample(
+        whole = _inpainting(image, mask, len(prompts), (height, width))
+        inpainting = Inpainting(padded(whole.image, multiple), padded(whole.mask, multiple))
+    low_res = padded(quantize(low_res.to(stage.device)), multiple // UPSCALE)
+    enlarged = stage.sample(
         prompts,
         options,
-        size=size,
-        conditions={"low_res": quantize(low_res.to(stage.device))},
+        size=(UPSCALE * low_res.shape[-2], UPSCALE * low_res.shape[-1]),
+        conditions={"low_res": low_res},
         inpainting=inpainting,
         tile=stage.model.config.image_size,
         negative=negative,
         seed=seed,
         callback=callback,
     )
+    return enlarged[..., :height, :width]
 
 
 def _inpainting(

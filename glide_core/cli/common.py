@@ -60,6 +60,16 @@ def model_options(parser: argparse.ArgumentParser, checkpoint_help: str) -> None
     )
 
 
+def reference_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--as-reference``, which is for all models of a command."""
+    parser.add_argument(
+        "--as-reference",
+        action="store_true",
+        default=argparse.SUPPRESS,  # pictures without it note the same ``parameters`` as before there was this option
+        help="walk exactly as OpenAI's code does where the noise is strong, also where that ends in coloured snow",
+    )
+
+
 def sampling_options(
     parser: argparse.ArgumentParser, prefix: str, defaults: Sampling, name: str, published: str
 ) -> None:
@@ -113,7 +123,8 @@ def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
     from ..diffusion.options import Sampling
 
     names = ("steps", "sampler", "guidance_scale", "eta", "threshold", "temperature")
-    return Sampling(*(getattr(args, prefix + name) for name in names))
+    values = {name: getattr(args, prefix + name) for name in names}
+    return Sampling(**values, as_reference="as_reference" in args)
 
 
 def compute(args: argparse.Namespace) -> Compute:

@@ -95,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tiny (embedded; the default), openai (after `glide fetch base upsample`), or the file of a base model",
     )
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
+    common.reference_option(parser)
     common.sampling_options(
         parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance-scale 3"
     )
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> None:
     if args.sheet:
         from ..contact_sheet import write_sheet
 
-        write_sheet(args.sheet, _opened(jobs), [job.prompt for job in jobs])
+        write_sheet(args.sheet, _opened(jobs), _captions(jobs, several_tries=not args.prompts and len(jobs) > 1))
         outputs.say(args.sheet)
 
 
@@ -206,6 +207,13 @@ def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
 
 def _base_name(args: argparse.Namespace) -> str:
     return common.family_member(args.checkpoint, "base") or args.checkpoint
+
+
+def _captions(jobs: list[Job], *, several_tries: bool) -> list[str]:
+    """Under each picture of a sheet stands its prompt, and its seed where that is what tells them apart."""
+    if several_tries:
+        return [f"{job.prompt}, {outputs.seed_caption(job.seed)}" for job in jobs]
+    return [job.prompt for job in jobs]
 
 
 def _opened(jobs: list[Job]) -> Iterator[Image]:

@@ -103,6 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "upsample-inpaint`), or the file of an inpainting base model",
     )
     add("--upsampler", metavar="FILE", help="the inpainting upsampler that belongs to the file in --checkpoint")
+    common.reference_option(parser)
     common.sampling_options(
         parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance-scale 5"
     )
@@ -154,13 +155,14 @@ def run(args: argparse.Namespace) -> None:
     else:
         common.warn_of_cuts(editor.base, [args.prompt])
         words.warn_of_unknown(_base_name(args), [args.prompt])
-    for path, seed in zip(tries, picture_seeds(args.seed, len(tries))):
+    seeds = picture_seeds(args.seed, len(tries))
+    for path, seed in zip(tries, seeds):
         image = subject.image
         if editor:
             image = edit(editor, args.prompt, image, subject.mask, subject.squares, seed=seed, blend=blend)
         pixels = (image[0] * 255).round().to(torch.uint8)
         outputs.write_picture(path, pixels, {**recorded, "seed": seed}, subject.photo.metadata)
-    outputs.write_sheet_of(args.sheet, tries)
+    outputs.write_sheet_of(args.sheet, tries, seeds)
 
 
 def _subject(args: argparse.Namespace) -> Subject:
@@ -173,6 +175,10 @@ def _subject(args: argparse.Namespace) -> Subject:
 
     if not (args.mask or args.alpha or args.pad):
         raise OptionError("say what to repaint: --mask FILE, --alpha or --pad L,T,R,B")
+    if args.square and not args.pad:
+        raise OptionError(
+            "--square is for the margins of --pad: give --pad L,T,R,B, or --crop-factor for the square around a mask"
+        )
     photo = read_photo(args.input)
     image, mask = photo.pixels, torch.zeros(photo.pixels.shape[:3])
     if args.mask:

@@ -159,12 +159,18 @@ def tries(args: argparse.Namespace) -> list[Path]:
     return paths
 
 
-def write_sheet_of(sheet: Path | None, paths: Sequence[Path]) -> None:
-    """Write the contact sheet of pictures that were made, where one was asked for, and print its name."""
+def write_sheet_of(sheet: Path | None, paths: Sequence[Path], seeds: Sequence[int]) -> None:
+    """Write the contact sheet of tries that were made, where one was asked for, and print its name."""
     if sheet:
         from PIL import Image
 
         from ..contact_sheet import write_sheet
 
-        write_sheet(sheet, (Image.open(path).convert("RGB") for path in paths), [path.name for path in paths])
+        captions = [f"{path.name}, {seed_caption(seed)}" for path, seed in zip(paths, seeds)]
+        write_sheet(sheet, (Image.open(path).convert("RGB") for path in paths), captions)
         say(sheet)
+
+
+def seed_caption(seed: int) -> str:
+    """What a contact sheet says of a try, for ``--seed``."""
+    return f"seed {seed}"

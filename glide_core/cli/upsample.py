@@ -6,21 +6,20 @@ import argparse
 from pathlib import Path
 
 from ..diffusion.options import UPSAMPLING
-from ..errors import ImageError
-from ..models.config import UPSCALE
 from . import common, outputs, words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``glide upsample``."""
     add = parser.add_argument
-    add("input", type=Path, metavar="PICTURE", help="a small picture; GLIDE was trained on 64x64")
+    add("input", type=Path, metavar="PICTURE", help="a small picture of any size; GLIDE was trained on 64x64")
     add("--prompt", default="", metavar="TEXT", help="what it shows")
     outputs.output_options(parser, "the .png, .jpg or .webp file to write, 4 times as large")
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     common.model_options(
         parser, "tiny (embedded; the default), openai (after `glide fetch upsample`), or the file of an upsampler"
     )
+    common.reference_option(parser)
     common.sampling_options(
         parser,
         "",
@@ -41,18 +40,15 @@ def run(args: argparse.Namespace) -> None:
     where = common.compute(args)
     source = common.family_member(args.checkpoint, "upsample") or args.checkpoint
     stage = common.load_stage(where, "--checkpoint", source, "upsample")
-    height, width = low_res.shape[-2:]
-    multiple = stage.model.config.size_multiple // UPSCALE
-    if width % multiple or height % multiple:
-        raise ImageError(f"{args.input} is {width}x{height}: resize it, both sides must be multiples of {multiple}")
     common.warn_of_cuts(stage, [args.prompt])
     words.warn_of_unknown(source, [args.prompt])
     recorded, options = common.parameters(args, where), common.sampling(args)
     common.pictures_at_a_time([stage], [options], 1)
-    for path, seed in zip(tries, picture_seeds(args.seed, len(tries))):
+    seeds = picture_seeds(args.seed, len(tries))
+    for path, seed in zip(tries, seeds):
         with common.progress("upsampler") as callback:
             samples = pipeline.upsample(
                 stage, [args.prompt], low_res, options, negative=args.negative, seed=seed, callback=callback
             )
         outputs.write_picture(path, samples[0], {**recorded, "seed": seed})
-    outputs.write_sheet_of(args.sheet, tries)
+    outputs.write_sheet_of(args.sheet, tries, seeds)

@@ -13,7 +13,7 @@ from ..errors import GlideWarning, OptionError
 if TYPE_CHECKING:
     from ..tiny.words import Words
 
-LISTED = ("things", "styles", "backgrounds", "categories")
+LISTED = ("things", "styles", "colours", "sizes", "relations", "backgrounds", "categories")
 
 
 def of_checkpoint(name: str) -> Words:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ImageError, OptionError
@@ -49,9 +50,9 @@ def picture_batch(name: str, pictures: Tensor, count: int) -> Tensor:
         name: of the argument, for errors.
         pictures: [B or 1, 3 or 1, H, W] in -1..1; a single channel is grey.
     Raises:
-        ImageError: the shape is another, or a value is NaN or infinite.
+        ImageError: the shape is another, the pictures are empty, or a value is NaN or infinite.
     """
-    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
+    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3) or 0 in pictures.shape[2:]:
         raise ImageError(f"{name} has the shape {list(pictures.shape)}: give pictures as [batch, 3, height, width]")
     return _one_each(name, pictures, count).expand(-1, 3, -1, -1)
 
@@ -67,6 +68,12 @@ def mask_batch(mask: Tensor, count: int) -> Tensor:
     if mask.ndim != 4 or mask.shape[1] != 1:
         raise ImageError(f"mask has the shape {list(mask.shape)}: give masks as [batch, 1, height, width]")
     return _one_each("mask", mask, count)
+
+
+def padded(pictures: Tensor, multiple: int) -> Tensor:
+    """Pictures [B, C, H, W] with the next multiples as sides: the last column and row are repeated beyond the edges."""
+    height, width = pictures.shape[-2:]
+    return F.pad(pictures, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 def _one_each(name: str, values: Tensor, count: int) -> Tensor:

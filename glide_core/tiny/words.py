@@ -9,7 +9,8 @@ import difflib
 import json
 import re
 import sys
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..errors import CheckpointError
 from .things import CATEGORIES, GROUNDS, STYLES, THINGS
 
 SHORTEST = 4  # of a word that a known one is suggested for
+NAMED_SIZES = ("small", "large")  # no prompt says medium
 CAPTIONS = 20000  # enough that every phrasing occurs
 
 
@@ -30,6 +32,10 @@ class Words:
     backgrounds: list[str]
     categories: list[str]
     others: list[str]
+    # Lists of models that were made earlier hold these words among the others.
+    colours: list[str] = field(default_factory=list)
+    sizes: list[str] = field(default_factory=list)
+    relations: list[str] = field(default_factory=list)
 
     def unknown(self, prompt: str) -> dict[str, str | None]:
         """The words of a prompt that no caption had, each with the known one that looks most like it, if any does."""
@@ -52,7 +58,16 @@ def of_shapes() -> Words:
     from . import scenes
 
     captions = [scenes.caption(scenes.sample_scene(seed), rng) for seed in range(CAPTIONS)]
-    return _words(captions, list(scenes.SHAPES), list(scenes.STYLES), list(scenes.BACKGROUNDS), [])
+    return _words(
+        captions,
+        things=scenes.SHAPES,
+        styles=scenes.STYLES,
+        backgrounds=scenes.BACKGROUNDS,
+        categories=[],
+        colours=scenes.COLOURS,
+        sizes=NAMED_SIZES,
+        relations=scenes.RELATIONS,
+    )
 
 
 def of_things() -> Words:
@@ -62,22 +77,29 @@ def of_things() -> Words:
     captions = [thing_scenes.caption(thing_scenes.sample_scene(rng), rng).text for _ in range(CAPTIONS)]
     shapes = of_shapes()
     return _words(
-        captions + shapes.others, [*THINGS, *shapes.things], [*STYLES, *shapes.styles], list(GROUNDS), list(CATEGORIES)
+        captions + shapes.others,
+        things=[*THINGS, *shapes.things],
+        styles=[*STYLES, *shapes.styles],
+        backgrounds=GROUNDS,
+        categories=CATEGORIES,
+        colours=shapes.colours,
+        sizes=NAMED_SIZES,
+        relations=[*thing_scenes.RELATIONS, *shapes.relations],
     )
 
 
-def _words(texts: list[str], *lists: list[str]) -> Words:
-    named = {word for names in lists for name in names for word in split(name)}
-    things, styles, backgrounds, categories = (list(dict.fromkeys(names)) for names in lists)  # both say "flat"
-    others = sorted({word for text in texts for word in split(text)} - named)
-    return Words(things, styles, backgrounds, categories, others)
+def _words(texts: list[str], **lists: Iterable[str]) -> Words:
+    """The words of captions; ``lists`` are those that have a name in ``Words``."""
+    once = {name: list(dict.fromkeys(names)) for name, names in lists.items()}  # both grammars say "flat"
+    named = {word for names in once.values() for name in names for word in split(name)}
+    return Words(**once, others=sorted({word for text in texts for word in split(text)} - named))
 
 
 def read(path: Path) -> Words:
     """Raises CheckpointError: the file is not there, or has no words in it."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Words(**{field.name: values[field.name] for field in fields(Words)})
+        return Words(**{each.name: values[each.name] for each in fields(Words) if each.name in values})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is no list of words: install this package again ({error})") from error
 

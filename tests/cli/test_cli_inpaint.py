@@ -185,6 +185,7 @@ def test_photos_of_any_kind_are_read(mode):
         ([], "say what to repaint: --mask FILE, --alpha or --pad"),
         (["--alpha"], "--alpha: nothing of photo.png is transparent"),
         (["--mask", "none.png"], "none.png cannot be read: No such file"),
+        (["--mask", "mask.png", "--square", "64"], "--square is for the margins of --pad: give --pad L,T,R,B, or"),
         (["--pad", "1,2,3"], "--pad: '1,2,3' is not four numbers of pixels"),
         (["--mask", "mask.png", "--context", "often"], "--context: 'often' is not a number from 0 to 1"),
         (["--mask", "mask.png", "--blend", "magic"], "--blend: invalid choice"),

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from glide_core import cli
+from glide_core.contact_sheet import write_sheet
 from glide_core.images import FORMATS, read_parameters
 
 QUICK = ["--dtype", "fp32", "--device", "cpu", "--steps", "1", "--guidance-scale", "1"]
@@ -183,6 +184,29 @@ def test_a_closed_stdout_does_not_lose_the_picture():
 # Seeds and tries
 
 
+@pytest.fixture
+def captions(monkeypatch):
+    """Of the contact sheets that are written."""
+    seen = []
+
+    def write(path, images, captions):
+        seen.extend(captions)
+        write_sheet(path, images, captions)
+
+    monkeypatch.setattr("glide_core.contact_sheet.write_sheet", write)
+    return seen
+
+
+def test_a_sheet_of_several_tries_shows_their_seeds(captions):
+    cli.main(["generate", "a star", "-o", "try.png", "--batch", "2", "--sheet", "sheet.png", *BASE])
+    assert captions == [f"a star, seed {read_parameters(f'try-{k}.png')['seed']}" for k in range(2)]
+
+
+def test_a_sheet_of_a_list_shows_its_prompts(captions):
+    cli.main(["generate", "--prompts", "list.txt", "-o", "out", "--sheet", "sheet.png", *BASE])
+    assert captions == PROMPTS
+
+
 def test_a_random_seed_is_printed_and_makes_the_picture_again(capsys):
     cli.main(["generate", "a red circle", "-o", "one.png", "--seed", "random", *BASE])
     seed = capsys.readouterr().err.split("seed ")[1].split()[0]
@@ -191,13 +215,14 @@ def test_a_random_seed_is_printed_and_makes_the_picture_again(capsys):
 
 
 @pytest.mark.parametrize("command", ["upsample", "inpaint"])
-def test_several_tries_of_one_edit_differ_and_are_made_again_from_their_seeds(command):
+def test_several_tries_of_one_edit_differ_and_are_made_again_from_their_seeds(command, captions):
     Image.new("RGB", (16, 16), (200, 30, 30)).save("in.png")
     Image.new("L", (16, 16), 255).save("mask.png")
     options = ["in.png", *QUICK, "--temperature", "1"]
     if command == "inpaint":
         options += ["--mask", "mask.png", "--upsample-steps", "1"]
     cli.main([command, *options, "-o", "try.png", "--batch", "3", "--sheet", "sheet.png"])
+    assert captions == [f"try-{k}.png, seed {read_parameters(f'try-{k}.png')['seed']}" for k in range(3)]
     tries = [Path(f"try-{k}.png").read_bytes() for k in range(3)]
     assert len(set(tries)) == 3 and Path("sheet.png").is_file()
     seed = read_parameters("try-2.png")["seed"]

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glide_core.cli.prompts import Prompt, read_prompts
@@ -94,7 +94,6 @@ def test_the_standard_input_is_a_list(monkeypatch):
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1).map(str.strip)
 
 
-@settings(max_examples=200, deadline=None)
 @given(rows=st.lists(st.tuples(TEXT.filter(bool), st.none() | TEXT, st.none() | st.integers(0, 2**64 - 1)), min_size=1))
 def test_any_prompt_comes_back_from_json_lines(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "rows.jsonl"
@@ -104,7 +103,6 @@ def test_any_prompt_comes_back_from_json_lines(tmp_path_factory, rows):
     assert [(prompt.text, prompt.negative, prompt.seed) for prompt in read_prompts(path)] == rows
 
 
-@settings(max_examples=200, deadline=None)
 @given(content=st.binary())
 def test_any_bytes_are_prompts_or_a_clear_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.txt"

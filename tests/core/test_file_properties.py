@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from glide_core.errors import GlideError
@@ -21,14 +21,8 @@ from glide_core.train import state
 SMALL = dataclasses.replace(
     TINY_BASE, num_channels=8, xf_width=8, xf_layers=1, xf_heads=1, channel_mult=(1, 1), norm_groups=4, vocab_size=512
 )
+pytestmark = pytest.mark.hypothesis  # as what is decorated as a whole is marked
 STATE = {name: {"a": torch.arange(1000.0)} for name in state.FIELDS}
-
-
-@pytest.fixture(params=[100, pytest.param(2500, marks=pytest.mark.nightly)])
-def run(request):
-    """Run a property on many examples, each of which may take 10 seconds."""
-    usual = request.param == 100
-    return settings(max_examples=request.param, deadline=10_000, database=None, derandomize=usual)
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +68,12 @@ def write_safetensors(weights, path):
 
 
 @pytest.mark.parametrize("write", [write_pt, write_legacy, write_safetensors])
-def test_damaged_checkpoint(write, run, weights, tmp_path):
+def test_damaged_checkpoint(write, weights, tmp_path):
     path = tmp_path / "model"
     write(weights, path)
     content = path.read_bytes()
     checked = write is write_pt  # the other kinds have no checksums
 
-    @run
     @given(damaged=damage(content))
     def check(damaged):
         replace(path, damaged)
@@ -103,12 +96,11 @@ def replace(path: Path, content: bytes) -> None:
     os.replace(new, path)
 
 
-def test_damaged_state_of_a_training(run, tmp_path):
+def test_damaged_state_of_a_training(tmp_path):
     path = tmp_path / "state.pt"
     state.write(path, STATE)
     content = path.read_bytes()
 
-    @run
     @given(damaged=damage(content))
     def check(damaged):
         replace(path, damaged)
@@ -122,11 +114,10 @@ def test_damaged_state_of_a_training(run, tmp_path):
     check()
 
 
-def test_damaged_tokenizer(run, tmp_path):
+def test_damaged_tokenizer(tmp_path):
     path = tmp_path / "tokenizer.json"
     content = (checkpoints.TINY_FOLDER / "tokenizer.json").read_bytes()
 
-    @run
     @given(damaged=damage(content))
     def check(damaged):
         replace(path, damaged)
@@ -157,8 +148,7 @@ OTHERS = {"low_res": st.booleans(), "inpaint": st.booleans(), "noise_schedule": 
 VALUES = {name: strategy | JSON for name, strategy in (IN_RANGE | OTHERS).items()}
 
 
-def test_config_of_any_values(run):
-    @run
+def test_config_of_any_values():
     @given(changes=st.fixed_dictionaries({}, optional={**VALUES, "colour": JSON}))
     def check(changes):
         try:
@@ -171,8 +161,7 @@ def test_config_of_any_values(run):
     check()
 
 
-def test_config_of_any_text(run):
-    @run
+def test_config_of_any_text():
     @given(text=JSON.map(json.dumps) | st.text())
     def check(text):
         try:
@@ -183,10 +172,9 @@ def test_config_of_any_text(run):
     check()
 
 
-def test_metadata_of_another_model(run, weights):
+def test_metadata_of_another_model(weights):
     """A config that does not belong to the tensors beside it is refused before a model is built in memory."""
 
-    @run
     @given(changes=st.fixed_dictionaries({}, optional=IN_RANGE))
     def check(changes):
         metadata = {detect.CONFIG_KEY: json.dumps({**dataclasses.asdict(SMALL), **changes})}

@@ -216,6 +216,24 @@ def test_what_does_not_fit_is_named(stages, change, says):
         inpaint(stages["base"], **arguments)
 
 
+@pytest.mark.parametrize("width, height", [(17, 16), (15, 33)])
+def test_pictures_of_any_size_are_enlarged_and_repainted(width, height):
+    """What is added to reach the models' sizes is cut off again, and the hole goes on in it."""
+    low_res, image = picture(height, width), picture(4 * height, 4 * width)
+    mask = torch.zeros(1, 1, 4 * height, 4 * width)
+    mask[..., 2 * width :] = 1
+    plain = upsample(Stage.load("tiny-upsample"), "a star", low_res, QUICK)
+    painted = upsample(Stage.load("tiny-upsample-inpaint"), "a star", low_res, QUICK, image=image, mask=mask)
+    assert plain.shape == painted.shape == image.shape
+    assert painted[..., : 2 * width].equal(image[..., : 2 * width])
+    assert not painted[..., 2 * width :].equal(image[..., 2 * width :])
+
+
+def test_an_empty_picture_is_refused():
+    with pytest.raises(GlideError, match="low_res has the shape"):
+        upsample(Stage.load("tiny-upsample"), "a star", torch.zeros(1, 3, 0, 8), QUICK)
+
+
 def test_a_plain_model_cannot_inpaint():
     with pytest.raises(ValueError, match="base-inpaint"):
         inpaint(Stage.load("tiny-base"), ["a"], picture(), hole())

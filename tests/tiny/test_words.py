@@ -44,12 +44,23 @@ def test_a_broken_list_is_named(tmp_path):
         words.read(tmp_path / "words.json")
 
 
+def test_a_list_without_the_colours_is_read(tmp_path, shipped):
+    """Lists of models that were made earlier have them among the others."""
+    old = {name: names for name, names in asdict(shipped).items() if name not in ("colours", "sizes", "relations")}
+    old["others"] = [*old["others"], "red"]
+    (tmp_path / "words.json").write_text(json.dumps(old))
+    assert words.read(tmp_path / "words.json").unknown("a red circle") == {}
+
+
 def test_the_command_lists_them_as_text_and_as_json(capsys):
     cli.main(["generate", "--list-words"])
-    assert "things: circle, square" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "things: circle, square" in out and "colours: red, green" in out
+    assert "sizes: small, large" in out and "relations: above, below, to the left of" in out
     cli.main(["generate", "--list-words", "--json"])
     lists = json.loads(capsys.readouterr().out)
-    assert set(lists) == {"things", "styles", "backgrounds", "categories"} and "star" in lists["things"]
+    assert set(lists) == {"things", "styles", "colours", "sizes", "relations", "backgrounds", "categories"}
+    assert "star" in lists["things"] and "purple" in lists["colours"] and "inside" in lists["relations"]
 
 
 def test_the_command_warns_once_of_unknown_words(capsys, tmp_path):
