@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..models.text2im import Text2Im, unet_input
+from .clip_guidance import ClipGradient
 from .cuda_graph import Replay
 from .finite import FiniteCheck
 from .prediction import network_sigma, predict_x_start, reference_x_start
@@ -58,6 +59,8 @@ class Denoiser:
         tile: pictures with longer sides are denoised in windows of this side, in pixels.
         as_reference: x_start is computed as OpenAI's code does at every sigma, see ``prediction``.
         variance: gets the learned variance of the conditional half.
+        clip: CLIP guidance; it moves x_start, but where the pixels are known.
+        gradient: gets CLIP's gradient instead, for the sampler to move the mean by, as OpenAI's DDPM does.
         check: looks at the network's output in each step.
     """
 
@@ -71,6 +74,8 @@ class Denoiser:
     tile: int | None = None
     as_reference: bool = False
     variance: Variance = field(default_factory=Variance)
+    clip: ClipGradient | None = None
+    gradient: Variance | None = None
     check: FiniteCheck | None = None
 
     def __post_init__(self) -> None:
@@ -99,9 +104,23 @@ class Denoiser:
         # Guiding x_start is guiding eps, and rounds as ComfyUI does: both paint the same picture.
         x_start = halves[0] if len(halves) == 1 else guide(halves[1], halves[0], self.guidance_scale)
         x_start = clip(x_start) if self.threshold is None else dynamic_threshold(x_start, self.threshold)
+        if self.clip is not None and self.clip.wanted(float(sigma[0])):
+            x_start = self._moved(self.clip, x_start, x, sigma, conditions.get("known"))
         if "known" in conditions:
             x_start = x_start * (1 - conditions["known"]) + conditions["image"] * conditions["known"]
         return x_start
+
+    def _moved(
+        self, clip_gradient: ClipGradient, x_start: Tensor, x: Tensor, sigma: Tensor, known: Tensor | None
+    ) -> Tensor:
+        """x_start after CLIP guidance. What is known is as noisy in x as the rest: CLIP sees a whole picture."""
+        if self.gradient is not None:
+            gradient = clip_gradient.gradient(x, sigma)
+            self.gradient.put(gradient if known is None else gradient * (1 - known))
+            return x_start
+        if self.as_reference:
+            return x_start + clip_gradient.reference_shift(x, sigma)
+        return clip(x_start + clip_gradient.shift(x, sigma))
 
     def _x_start(self, x: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
         return reference_x_start(x, sigma, eps) if self.as_reference else predict_x_start(x, sigma, eps)

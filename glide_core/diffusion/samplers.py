@@ -33,7 +33,8 @@ StepCallback = Callable[[dict[str, Any]], None]
 
 
 class Variance:
-    """Side channel for the learned variance: the model leaves it here, ``sample_ddpm`` takes it.
+    """Side channel for the learned variance: the model leaves it here, ``sample_ddpm`` takes it. Another one is for the
+    gradient of guidance.
 
     An object, because ComfyUI copies dicts and lists on their way to the model.
     """
@@ -77,11 +78,14 @@ def sample_ddpm(
     *,
     noise: Noise | None = None,
     variance: Variance | None = None,
+    gradient: Variance | None = None,
 ) -> Tensor:
     """Ancestral sampling with GLIDE's learned-range variance (Ho 2020, alg. 2; Nichol & Dhariwal 2021, eq. 15).
 
     Options:
         variance: the ``Variance`` the model fills; without it the posterior variance is used.
+        gradient: where the model leaves the gradient of a log-probability with respect to x, which moves the mean of
+            the step by the variance (Dhariwal & Nichol 2021, alg. 1).
     """
     extra_args = extra_args or {}
     noise = _step_noise(noise, extra_args, x)
@@ -94,7 +98,11 @@ def sample_ddpm(
         posterior = (sigma**2 - sigma_next**2) * (sigma_next / sigma) ** 2
         if posterior > 0:
             beta = (sigma**2 - sigma_next**2) * (1 + sigma_next**2) / (1 + sigma**2)
-            x = x + _std(posterior, beta, learned) * noise(x)
+            std = _std(posterior, beta, learned)
+            moved = gradient.take(x) if gradient is not None else None
+            if moved is not None:  # both are of x, and the formula is of x / sqrt(1 + sigma^2)
+                x = x + std**2 * math.sqrt((1 + sigma**2) / (1 + sigma_next**2)) * moved
+            x = x + std * noise(x)
     return x
 
 

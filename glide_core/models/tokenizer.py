@@ -94,6 +94,11 @@ class Tokenizer:
         return cls(tokenizer, text_ctx)
 
     @property
+    def library(self) -> tokenizers.Tokenizer:
+        """The object of the ``tokenizers`` library that does the work."""
+        return self._tokenizer
+
+    @property
     def padding_id(self) -> int:
         """The last id of the vocabulary, which fills the places behind a prompt."""
         return self.vocab_size - 1

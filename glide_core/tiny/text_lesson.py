@@ -111,13 +111,18 @@ class Reader(nn.Module):
         whole = torch.tensor([reading.caption for reading in readings])
         named = torch.tensor([item for reading in readings for item in reading.mentions if item[0]])
         return (
-            _cross_entropy(self.last(features[:, -1].float()), whole, CAPTION)
-            + _cross_entropy(self.projection(projection.float()), whole, CAPTION)
-            + _cross_entropy(self.mention(features[torch.isin(tokens, self.shape_tokens)].float()), named, MENTION)
+            cross_entropy(self.last(features[:, -1].float()), whole, CAPTION)
+            + cross_entropy(self.projection(projection.float()), whole, CAPTION)
+            + cross_entropy(self.mention(features[torch.isin(tokens, self.shape_tokens)].float()), named, MENTION)
         )
 
 
-def _cross_entropy(logits: Tensor, classes: Tensor, sizes: list[int]) -> Tensor:
+def cross_entropy(logits: Tensor, classes: Tensor, sizes: list[int]) -> Tensor:
+    """The sum of the cross entropies of several answers at once.
+
+    Args:
+        logits: [B, sum(sizes)]; classes: [B, len(sizes)]; sizes: the number of classes of each answer.
+    """
     parts = torch.split(logits, sizes, dim=1)
     return sum((F.cross_entropy(part, classes[:, k]) for k, part in enumerate(parts)), logits.new_zeros(()))
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-
-from ..models.text2im import Text2Im
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
-class WeightAverage(AveragedModel):
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class WeightAverage(AveragedModel, Generic[Model]):
     """An exponential moving average of a model's weights, in a copy of the model named ``module``.
 
     Args:
@@ -21,9 +23,9 @@ class WeightAverage(AveragedModel):
             updates, or the random initial weights would stay in the average for long.
     """
 
-    module: Text2Im
+    module: Model
 
-    def __init__(self, model: Text2Im, decay: float) -> None:
+    def __init__(self, model: Model, decay: float) -> None:
         super().__init__(model, multi_avg_fn=_growing(decay))
 
 

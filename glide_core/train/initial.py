@@ -53,17 +53,19 @@ def _empty(config: ModelConfig, device: torch.device) -> Text2Im:
     return Text2Im(config, attention=matmul_attention if device.type == "cpu" else sdpa)
 
 
-def matmul_attention(q: Tensor, k: Tensor, v: Tensor, heads: int, *, skip_reshape: bool) -> Tensor:
+def matmul_attention(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, skip_reshape: bool = False
+) -> Tensor:
     """Attention for training on a CPU, where the backward pass of the fused one in ``sdpa`` is slower.
 
-    Args:
-        q, k, v: [B, heads, N, C].
-        heads, skip_reshape: part of the signature of ``sdpa``; the models always skip its reshaping.
-    Returns:
-        [B, N, heads * C].
+    Arguments and result are those of ``sdpa``.
     """
-    weights: Tensor = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(dim=-1)
-    return (weights @ v).transpose(1, 2).flatten(2)
+    if not skip_reshape:
+        q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
+    weights: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if mask is not None:
+        weights = weights + mask
+    return (weights.softmax(dim=-1) @ v).transpose(1, 2).flatten(2)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..models.text2im import Text2Im
 
-NOT_HIDDEN = re.compile(r"^input_blocks\.0\.|^out\.|embedding")
+NOT_HIDDEN = re.compile(r"^input_blocks\.0\.|^out\.|embedding|\.blocks\.(input|output)\.")
 MAX_NORM = 1.0
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # the coefficients that Jordan found
 ITERATIONS = 3  # Jordan takes 5; the embedded models were trained with 3
@@ -85,7 +85,7 @@ class Optimizer:
 
     def __init__(
         self,
-        model: Text2Im,
+        model: nn.Module,
         lr: float,
         *,
         muon: bool,
@@ -137,7 +137,7 @@ class Optimizer:
             self.scaler.load_state_dict(state["scaler"])
 
 
-def trained(model: Text2Im) -> dict[str, nn.Parameter]:
+def trained(model: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters of a model that require gradients, by their names in a checkpoint."""
-    named = (*model.unet.named_parameters(), *model.text.named_parameters())
-    return {name: p for name, p in named if p.requires_grad}
+    parts = (model.unet, model.text) if isinstance(model, Text2Im) else (model,)
+    return {name: p for part in parts for name, p in part.named_parameters() if p.requires_grad}

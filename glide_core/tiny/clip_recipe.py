@@ -1,0 +1,137 @@
+"""How the embedded noised CLIP is made, and how well it tells captions apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..device import pick_device
+from ..diffusion.schedule import NoiseSchedule
+from ..files import clip_checkpoints
+from ..images import from_uint8
+from ..models.clip import NoisedClip
+from ..models.clip_config import TINY_CLIP
+from ..models.clip_tokenizer import ClipTokenizer
+from ..models.tokenizer import Tokenizer
+from ..models.unet import sdpa
+from ..train.clip_initial import initialise
+from ..train.contrastive import ContrastiveTrainer, Lesson
+from ..train.dataset import DataSource
+from ..train.initial import matmul_attention
+from ..train.options import Options, Phase
+from . import thing_data, thing_vocabulary, vocabulary
+from .clip_lesson import ContrastSource, SceneLesson
+from .scenes import held_out_scenes, prompt, render
+from .stages import Interrupted
+
+SCENES = ("shapes", "things")
+OPTIONS = Options(
+    (Phase(None, 4400, 64),), lr=2e-3, warmup=100, decay=0.6, ema=0.998, caption_dropout=0.0, save_every=3
+)
+SHAPE_SCENES = 72_000
+THINGS_TEXT_CTX = 66  # captions of things are longer
+START_LOGIT_SCALE = 14.0  # Radford 2021, section 2.5
+CAPTIONS, SEEN = 100, 500  # captions to choose from, and held-out scenes, of ``accuracy``
+
+
+def make(
+    folder: Path, *, scenes: str = "shapes", scale: float = 1.0, device: str = "auto", precision: str = "auto"
+) -> Path:
+    """Make one in a folder; when it was stopped and is started again, it goes on where it was.
+
+    Args:
+        scenes: which of ``SCENES`` it learns; those of things need the published drawings, see ``thing_data``.
+        scale: of the number of steps.
+        device, precision: see ``TrainingRequest`` and ``Options``.
+    Returns:
+        The finished .safetensors.
+    Raises:
+        Interrupted: it was stopped, for example by Ctrl-C.
+    """
+    result = folder / "tiny-clip.safetensors"
+    if result.exists():
+        return result
+    folder.mkdir(parents=True, exist_ok=True)
+    out = folder / "tiny-clip.0"
+    phases = tuple(dataclasses.replace(p, steps=max(1, round(scale * p.steps))) for p in OPTIONS.phases)
+    options = dataclasses.replace(OPTIONS, phases=phases, precision=precision)
+    torch.manual_seed(options.seed)
+    tokenizer = _tokenizer(folder, scenes)
+    config = dataclasses.replace(
+        TINY_CLIP, vocab_size=tokenizer.vocab_size, text_ctx=tokenizer.text_ctx, logit_scale=START_LOGIT_SCALE
+    )
+    on = pick_device(device)
+    model = NoisedClip(config, attention=matmul_attention if on.type == "cpu" else sdpa)
+    initialise(model)
+    model.to(on)
+    source: DataSource = ContrastSource(SHAPE_SCENES) if scenes == "shapes" else thing_data.ThingSource()
+    lesson: Lesson | None = SceneLesson(config.embed_width) if scenes == "shapes" else None
+    data = source.open(config.image_size, seed=options.seed, process=0, processes=1)
+    trainer = ContrastiveTrainer(model, tokenizer, data, options, out, lesson=lesson)
+    if trainer.state_path.exists():
+        trainer.resume()
+    trainer.run()
+    if trainer.interrupted:
+        raise Interrupted(f"{out.name} was stopped after step {trainer.step}")
+    temporary = result.with_suffix(".tmp")
+    shutil.copyfile(out / "clip.safetensors", temporary)
+    temporary.replace(result)
+    return result
+
+
+def _tokenizer(folder: Path, scenes: str) -> ClipTokenizer:
+    file = folder / "tokenizer.json"
+    if not file.exists():
+        write = vocabulary.write_tokenizer if scenes == "shapes" else thing_vocabulary.write_tokenizer
+        write(file)
+    text_ctx = TINY_CLIP.text_ctx if scenes == "shapes" else THINGS_TEXT_CTX
+    return clip_checkpoints.of_words(Tokenizer.from_file(file, text_ctx), text_ctx)
+
+
+def accuracy(
+    model: NoisedClip, tokenizer: ClipTokenizer, timestep: int, *, count: int = SEEN, captions: int = CAPTIONS
+) -> float:
+    """The share of held-out scenes whose own prompt is the most similar of ``captions`` different ones, 0..1.
+
+    Args:
+        timestep: of the noise on the pictures, 0 for none.
+    """
+    scenes = held_out_scenes(count)
+    texts = [prompt(scene) for scene in scenes]
+    pictures = from_uint8(np.stack([render(scene, model.config.image_size) for scene in scenes]))
+    image, text = embed(model, tokenizer, pictures, texts, timestep)
+    others = list(dict.fromkeys(texts))
+    ids = np.array([others.index(each) for each in texts])
+    table = torch.stack([text[texts.index(each)] for each in others])
+    rng, right = np.random.default_rng(0), 0
+    for k, own in enumerate(ids):
+        wrong = rng.permutation([i for i in range(len(others)) if i != own])[: captions - 1]
+        chosen = table[[own, *wrong]] @ image[k]
+        right += int(chosen.argmax() == 0)
+    return right / len(scenes)
+
+
+@torch.no_grad()
+def embed(
+    model: NoisedClip, tokenizer: ClipTokenizer, pictures: Tensor, texts: list[str], timestep: int
+) -> tuple[Tensor, Tensor]:
+    """The embeddings of pictures [B, 3, H, W] with the noise of a timestep, and of texts."""
+    bar = float(NoiseSchedule("squaredcos_cap_v2").alphas_cumprod[timestep]) if timestep else 1.0
+    noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
+    x = bar**0.5 * pictures + (1 - bar) ** 0.5 * noise
+    timesteps = torch.full((len(x),), timestep)
+    return model.embed_image(x, timesteps), model.embed_text(*tokenizer(texts))
+
+
+def table(source: str | Path) -> str:
+    """``accuracy`` of a noised CLIP at several timesteps, in Markdown."""
+    model, tokenizer = clip_checkpoints.load(source)
+    steps = (0, 250, 500, 750)
+    cells = [f"{100 * accuracy(model, tokenizer, t):.1f}" for t in steps]
+    head = " | ".join(f"timestep {t}" for t in steps)
+    return f"| {head} |\n| {' | '.join('---' for _ in steps)} |\n| {' | '.join(cells)} |\n"
