@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..choices import SCENES
 from . import text_lesson
-from .scene_data import COUNT, Scenes
+from .scene_data import Scenes
 from .scenes import BACKGROUNDS, COLOURS, OPPOSITE, SHAPES, SIZES, STYLES, Scene, caption, prompt
 from .text_lesson import CAPTION
 
@@ -24,7 +25,7 @@ PLAIN_SHARE = 0.5  # share of the captions that say all of a scene, as the promp
 class ContrastSource:
     """The scenes of shapes with wrong captions, as a ``train.dataset.DataSource``."""
 
-    count: int = COUNT
+    count: int = SCENES
 
     def open(self, side: int, *, seed: int, process: int, processes: int) -> ContrastScenes:
         """Render the scenes or find them rendered; see ``scene_data.SceneSource.open``."""
