@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .diffusion.arguments import mask_batch, negative_list, padded, picture_batch, prompt_list
+from .diffusion.arguments import mask_batch, negative_list, of_size, padded, picture_batch, prompt_list
+from .diffusion.composition import compose
 from .diffusion.finite import FiniteCheck
 from .diffusion.guidance import Denoiser, TextEncoding
 from .diffusion.inpainting import REPAINT_PASSES, InpaintDenoiser, Inpainting, fit_mask, repainting
@@ -91,7 +92,7 @@ class Stage:
         tile: int | None = None,
         callback: Callback | None = None,
     ) -> Tensor:
-        """Sample one picture for each prompt.
+        """Sample one picture for each prompt. AND and NOT join the parts of a prompt, see ``composition``.
 
         Args:
             size: side or (height, width) in pixels; default: what the model was trained on.
@@ -109,7 +110,8 @@ class Stage:
         Returns:
             [B, 3, H, W] float32 in -1..1.
         Raises:
-            OptionError: the size or an option does not fit the model, or there is not one entry for each picture.
+            OptionError: the size or an option does not fit the model, there is not one entry for each picture, or a
+                part of a prompt has an absurd weight.
             ImageError: the image does not fit.
             NotFiniteError: the model gave NaN or infinite numbers.
         """
@@ -121,14 +123,16 @@ class Stage:
         noise = seeded_noise(shape, seed).to(self.device) * options.temperature
         step_noise = StepNoise(seed, len(prompts))
         if image is not None:
-            image = _of_size("image", picture_batch("image", image, len(prompts)), (height, width)).to(self.device)
+            image = of_size("image", picture_batch("image", image, len(prompts)), (height, width)).to(self.device)
         if not prompts:
             return noise
+        composition = compose(prompts, negatives if options.guidance_scale != 1 else None)
         denoiser = Denoiser(
             model=self.model,
             schedule=self.schedule,
-            cond=self.encode(prompts),
-            uncond=self.encode(negatives) if options.guidance_scale != 1 else None,
+            cond=self.encode(composition.cond_texts),
+            uncond=self.encode(composition.uncond_texts) if composition.uncond is not None else None,
+            composition=composition,
             guidance_scale=options.guidance_scale,
             threshold=options.threshold,
             conditions=conditions or {},
@@ -331,15 +335,8 @@ def _inpainting(
     hide_until: float = 0.0,
     repaint_passes: int = REPAINT_PASSES,
 ) -> Inpainting:
-    image = _of_size("image", picture_batch("image", image, count), size)
+    image = of_size("image", picture_batch("image", image, count), size)
     return Inpainting(image, fit_mask(mask_batch(mask, count), size), hide_until, repaint_passes)
-
-
-def _of_size(name: str, pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    height, width = pictures.shape[-2:]
-    if (height, width) != size:
-        raise ImageError(f"{name} is {width}x{height}, but {size[1]}x{size[0]} is painted: resize it")
-    return pictures
 
 
 def require_kind(stage: Stage, kind: str) -> None:

@@ -202,26 +202,38 @@ def load_stage(where: Compute, option: str, source: str, kind: str) -> Stage:
     return stage
 
 
-def pictures_at_a_time(stages: Iterable[Stage], sampling: Iterable[Sampling], most: int) -> int:
-    """How many pictures the models can paint in one batch with the memory that is free, up to ``most``.
+def pictures_at_a_time(
+    stages: Iterable[Stage], sampling: Iterable[Sampling], most: int, prompts: Iterable[str] = ()
+) -> int:
+    """How many pictures of these prompts the models can paint in one batch with the memory that is free.
 
+    Args:
+        most: not more than this.
     Raises:
         OptionError: not even one; the message has the numbers.
     """
+    from ..diffusion.composition import predicted_parts
     from ..memory import available, require, unet_bytes
 
-    fits = most
+    fits, parts = most, max((len(predicted_parts(prompt)) for prompt in prompts), default=1)
     for stage, options in zip(stages, sampling):
-        config, halves = stage.model.config, 1 if options.guidance_scale == 1 else 2
-        one = unet_bytes(halves, config.image_size, config.image_size, config.num_channels, stage.model.unet.dtype)
+        config, rows = stage.model.config, parts if options.guidance_scale == 1 else parts + 1
+        one = unet_bytes(rows, config.image_size, config.image_size, config.num_channels, stage.model.unet.dtype)
         require(f"a picture with the {config.kind} model", one, stage.device)
         fits = min(fits, available(stage.device) // one)
     return fits
 
 
+def texts_of(prompts: Iterable[str]) -> list[str]:
+    """The different texts that a model reads for these prompts: the parts between AND and NOT."""
+    from ..diffusion.composition import split_prompt
+
+    return list(dict.fromkeys(part.text for prompt in prompts for part in split_prompt(prompt)))
+
+
 def warn_of_cuts(stage: Stage, prompts: Iterable[str]) -> None:
-    for prompt in dict.fromkeys(prompts):
-        encoded = stage.tokenizer(prompt)
+    for text in texts_of(prompts):
+        encoded = stage.tokenizer(text)
         if encoded.cut:
             cut = encoded.count - stage.tokenizer.text_ctx
             warnings.warn(

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--list-words", action="store_true", help="print the words that the checkpoint knows, and draw nothing")
     add("--json", action="store_true", help="print --list-words as JSON")
-    add("prompt", nargs="?", metavar="PROMPT", help="what to draw")
+    add("prompt", nargs="?", metavar="PROMPT", help="what to draw; AND and NOT in capitals join several prompts")
     add(
         "--prompts",
         type=Path,
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> None:
     if todo:
         cascade = _cascade(args, where)
         common.warn_of_cuts(cascade.base, [job.prompt for job in todo])
-        words.warn_of_unknown(_base_name(args), [job.prompt for job in todo])
+        words.warn_of_unknown(_base_name(args), common.texts_of([job.prompt for job in todo]))
         _paint(cascade, todo, recorded, args.batch or PICTURES_AT_A_TIME)
     if args.sheet:
         from ..contact_sheet import write_sheet
@@ -138,7 +138,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _paint(cascade: Cascade, jobs: list[Job], recorded: dict[str, Any], most: int) -> None:
     stages = [stage for stage in (cascade.base, cascade.upsampler) if stage]
-    at_a_time = common.pictures_at_a_time(stages, (cascade.sampling, cascade.upsampling), most)
+    prompts = [job.prompt for job in jobs]
+    at_a_time = common.pictures_at_a_time(stages, (cascade.sampling, cascade.upsampling), most, prompts)
     for start in range(0, len(jobs), at_a_time):
         some = jobs[start : start + at_a_time]
         part = f" {start + 1}-{start + len(some)} of {len(jobs)}" if len(some) < len(jobs) else ""

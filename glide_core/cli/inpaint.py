@@ -154,7 +154,7 @@ def run(args: argparse.Namespace) -> None:
         outputs.note("the mask is empty: the photo is written as it is")
     else:
         common.warn_of_cuts(editor.base, [args.prompt])
-        words.warn_of_unknown(_base_name(args), [args.prompt])
+        words.warn_of_unknown(_base_name(args), common.texts_of([args.prompt]))
     seeds = picture_seeds(args.seed, len(tries))
     for path, seed in zip(tries, seeds):
         image = subject.image
@@ -274,7 +274,7 @@ def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
         detail=args.detail,
         progress=common.progress,
     )
-    common.pictures_at_a_time([editor.base, editor.upsampler], [editor.sampling, editor.upsampling], 1)
+    common.pictures_at_a_time([editor.base, editor.upsampler], [editor.sampling, editor.upsampling], 1, [args.prompt])
     return editor
 
 

@@ -82,3 +82,11 @@ def _one_each(name: str, values: Tensor, count: int) -> Tensor:
     if not values.isfinite().all():
         raise ImageError(f"{name} has values that are NaN or infinite")
     return values.to(torch.float32).expand(count, -1, -1, -1)
+
+
+def of_size(name: str, pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pictures [..., H, W] that must be of the size (height, width). Raises ImageError, with the argument's name."""
+    height, width = pictures.shape[-2:]
+    if (height, width) != size:
+        raise ImageError(f"{name} is {width}x{height}, but {size[1]}x{size[0]} is painted: resize it")
+    return pictures

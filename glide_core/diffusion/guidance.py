@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import OptionError
 from ..models.text2im import Text2Im, unet_input
 from .clip_guidance import ClipGradient
+from .composition import Composition, compose
 from .cuda_graph import Replay
 from .finite import FiniteCheck
 from .prediction import network_sigma, predict_x_start, reference_x_start
@@ -21,7 +22,7 @@ from .tiles import tiled
 
 
 class TextEncoding(NamedTuple):
-    """A batch of prompts as the U-Net reads them: xf_out [B, N, xf_width], xf_proj [B, 4 * num_channels]."""
+    """A batch of texts as the U-Net reads them: xf_out [B, N, xf_width], xf_proj [B, 4 * num_channels]."""
 
     xf_out: Tensor
     xf_proj: Tensor
@@ -50,15 +51,16 @@ class Denoiser:
 
     Attributes:
         model, schedule: the checkpoint and the noise schedule that it was trained on.
-        cond: the encoded prompts.
+        cond: the encoded prompts: the ``cond_texts`` of the composition, or else one for each picture.
         uncond: what guidance moves away from; it may be None where guidance_scale is 1.
+        composition: which of these texts make up the prediction for which picture. By default each has one.
         guidance_scale: see ``guide``.
         threshold: None clips x_start to -1..1, a number in 0..1 is for ``dynamic_threshold``.
         conditions: image, known and low_res, see ``unet_input``. The known pixels of the image are pinned in x_start at
             every step, as the reference does.
         tile: pictures with longer sides are denoised in windows of this side, in pixels.
         as_reference: x_start is computed as OpenAI's code does at every sigma, see ``prediction``.
-        variance: gets the learned variance of the conditional half.
+        variance: gets the learned variance of each prompt's first part.
         clip: CLIP guidance; it moves x_start, but where the pixels are known.
         gradient: gets CLIP's gradient instead, for the sampler to move the mean by, as OpenAI's DDPM does.
         check: looks at the network's output in each step.
@@ -68,6 +70,7 @@ class Denoiser:
     schedule: NoiseSchedule
     cond: TextEncoding
     uncond: TextEncoding | None = None
+    composition: Composition | None = None
     guidance_scale: float = 1.0
     threshold: float | None = None
     conditions: dict[str, Tensor] = field(default_factory=dict)
@@ -85,6 +88,11 @@ class Denoiser:
             raise OptionError(f"guidance_scale is {self.guidance_scale}: give uncond, what it moves away from")
         else:
             self._text = TextEncoding(*(torch.cat(halves) for halves in zip(self.uncond, self.cond)))
+        composition = self.composition
+        if composition is None:
+            plain = [""] * len(self.cond.xf_out)
+            composition = compose(plain, None if self.guidance_scale == 1 else plain)
+        self._composition = composition.to(self.cond.xf_out.device)
         self._unet: Callable[..., Tensor] = self.model.unet
         if self.cond.xf_out.is_cuda:
             self._unet = Replay(self.model.unet)
@@ -100,9 +108,13 @@ class Denoiser:
         conditions = dict(self.conditions)
         if image is not None and known is not None:
             conditions |= {"image": image, "known": known}
-        halves = [self._x_start(x, sigma, eps) for eps in self._eps(x, sigma, conditions)]
-        # Guiding x_start is guiding eps, and rounds as ComfyUI does: both paint the same picture.
-        x_start = halves[0] if len(halves) == 1 else guide(halves[1], halves[0], self.guidance_scale)
+        eps = self._eps(x, sigma, conditions)
+        # Mixing and guiding x_start is doing so with eps, and rounds as ComfyUI does: both paint the same picture.
+        rows, composition = self._composition.pictures, self._composition
+        each = self._x_start(x[rows], sigma[rows], eps)
+        x_start = composition.cond(each)
+        if composition.uncond is not None:
+            x_start = guide(x_start, composition.uncond(each), self.guidance_scale)
         x_start = clip(x_start) if self.threshold is None else dynamic_threshold(x_start, self.threshold)
         if self.clip is not None and self.clip.wanted(float(sigma[0])):
             x_start = self._moved(self.clip, x_start, x, sigma, conditions.get("known"))
@@ -125,17 +137,16 @@ class Denoiser:
     def _x_start(self, x: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
         return reference_x_start(x, sigma, eps) if self.as_reference else predict_x_start(x, sigma, eps)
 
-    def _eps(self, x: Tensor, sigma: Tensor, conditions: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """One call of the U-Net -> eps [B, 3, H, W] of each half, the conditional one last."""
+    def _eps(self, x: Tensor, sigma: Tensor, conditions: dict[str, Tensor]) -> Tensor:
+        """One call of the U-Net -> eps [R, 3, H, W], one for each row of the composition."""
+        rows = self._composition.pictures
         scaled = x / (1 + sigma.view(-1, 1, 1, 1) ** 2).sqrt()
-        halves = len(self._text.xf_out) // len(x)
         asked = sigma if self.as_reference else network_sigma(sigma)
-        timesteps = self.schedule.timestep(asked).repeat(halves)
-        inputs = unet_input(self.model.config, scaled, **conditions).to(self.model.unet.dtype)
-        inputs = inputs.repeat(halves, 1, 1, 1)
+        timesteps = self.schedule.timestep(asked)[rows]
+        inputs = unet_input(self.model.config, scaled, **conditions).to(self.model.unet.dtype)[rows]
         out = tiled(lambda part: self._unet(part, timesteps, *self._text), inputs, self.tile)
         if self.check is not None:
             self.check.look(out, sigma)
         eps, variance = out.to(x).chunk(2, dim=1)
-        self.variance.put(variance[-len(x) :])
-        return eps.chunk(halves)
+        self.variance.put(variance[self._composition.cond.rows[:, 0]])
+        return eps

@@ -8,6 +8,7 @@ import comfy.supported_models_base
 import torch
 from comfy.sd1_clip import escape_important, token_weights, unescape_important
 
+from ...glide_core.diffusion.composition import predicted_parts
 from ...glide_core.models.config import ModelConfig
 from ...glide_core.models.text import TextTransformer
 from ...glide_core.models.tokenizer import TokenizedPrompt, Tokenizer
@@ -128,3 +129,21 @@ def tokenizer_of(clip) -> HostTokenizer:
     if not isinstance(clip.tokenizer, HostTokenizer):
         raise ValueError("clip is not GLIDE's: connect the CLIP of a GlideLoader")
     return clip.tokenizer
+
+
+def encode(clip, prompt: str) -> list:
+    """A prompt, of one part or of several that AND and NOT join -> CONDITIONING with an entry for each text to predict.
+
+    The host adds up what the model predicts for the entries, each multiplied by its strength, and divides by the sum of
+    all strengths. That sum is 1 here.
+
+    Raises:
+        ValueError: a weight in the prompt is not a number, or absurdly large.
+    """
+    parts = predicted_parts(prompt)
+    # The host runs the last entry first, and the sampler ddpm takes the variance of the one that runs first.
+    entries = []
+    for part in reversed(parts):
+        strength = {} if len(parts) == 1 else {"strength": part.weight}
+        entries += clip.encode_from_tokens_scheduled(clip.tokenize(part.text), add_dict=strength)
+    return entries
