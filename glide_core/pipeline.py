@@ -27,6 +27,7 @@ from .diffusion.schedule import NoiseSchedule
 from .errors import ImageError, OptionError
 from .files import checkpoints
 from .images import quantize
+from .models import layers
 from .models.config import UPSCALE
 from .models.text2im import Text2Im
 from .models.tokenizer import Tokenizer
@@ -65,6 +66,7 @@ class Stage:
         """
         model = checkpoints.load_model(source, device=device, dtype=dtype)
         model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        layers.keep_packed(model.unet)
         return cls(model, checkpoints.tokenizer_for(model.config, checkpoints.find(source)), str(source))
 
     @property

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 from ..models.text2im import Text2Im, unet_input
+from ..models.unet import Context, UNet
 from .clip_guidance import ClipGradient
 from .composition import Composition, compose
 from .cuda_graph import Replay
@@ -94,8 +95,11 @@ class Denoiser:
             composition = compose(plain, None if self.guidance_scale == 1 else plain)
         self._composition = composition.to(self.cond.xf_out.device)
         self._unet: Callable[..., Tensor] = self.model.unet
+        self._context: Context = self._text.xf_out
         if self.cond.xf_out.is_cuda:
-            self._unet = Replay(self.model.unet)
+            self._unet = Replay(self.model.unet)  # which takes tensors alone
+        elif isinstance(self.model.unet, UNet):
+            self._context = self.model.unet.text_keys(self._text.xf_out)
 
     def __call__(self, x: Tensor, sigma: Tensor, *, image: Tensor | None = None, known: Tensor | None = None) -> Tensor:
         """x [B, 3, H, W], sigma [B] -> x_start [B, 3, H, W].
@@ -144,7 +148,7 @@ class Denoiser:
         asked = sigma if self.as_reference else network_sigma(sigma)
         timesteps = self.schedule.timestep(asked)[rows]
         inputs = unet_input(self.model.config, scaled, **conditions).to(self.model.unet.dtype)[rows]
-        out = tiled(lambda part: self._unet(part, timesteps, *self._text), inputs, self.tile)
+        out = tiled(lambda part: self._unet(part, timesteps, self._context, self._text.xf_proj), inputs, self.tile)
         if self.check is not None:
             self.check.look(out, sigma)
         eps, variance = out.to(x).chunk(2, dim=1)

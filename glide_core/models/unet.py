@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import layers
 from .config import ModelConfig
 
 Attention = Callable[..., Tensor]
@@ -48,6 +49,24 @@ def timestep_embedding(timesteps: Tensor, dim: int, max_period: float = 10000.0)
     """Sinusoids of (possibly fractional) timesteps [B] -> [B, dim] float32."""
     args = timesteps[:, None].float() * frequencies(dim // 2, max_period, timesteps.device)[None]
     return torch.cat([args.cos(), args.sin()], dim=-1)
+
+
+def scaled_norm(norm: nn.Module, h: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """norm(h) * (1 + scale) + shift, for h [B, C, H, W] and scale and shift [B, C, 1, 1].
+
+    Of one picture the normalisation takes both as its own weight and bias, and the picture is read once less.
+    """
+    alone = len(h) == 1 and h.device.type == "cpu" and not torch.is_grad_enabled()
+    if not alone or not isinstance(norm, layers.GroupNorm):
+        return torch.addcmul(shift, norm(h), 1 + scale)
+    factor = 1 + scale.float().view(-1)
+    weight, bias = norm.weight.float() * factor, norm.bias.float() * factor + shift.float().view(-1)
+    return F.group_norm(h, norm.num_groups, weight, bias, norm.eps)
+
+
+def plus(h: Tensor, x: Tensor) -> Tensor:
+    """x + h, in the memory of h where it is laid out like x: no other layer reads h."""
+    return h.add_(x) if h.dtype == x.dtype and h.stride() == x.stride() else x + h
 
 
 class ResBlock(nn.Module):
@@ -92,13 +111,13 @@ class ResBlock(nn.Module):
             return F.interpolate(x, scale_factor=2, mode="nearest")
         return x
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, emb: Tensor, context: Context) -> Tensor:
         norm, act, conv = self.in_layers
         h = conv(self._resampled(act(norm(x))))
         scale, shift = self.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
         norm, act, _, conv = self.out_layers
-        h = conv(act(torch.addcmul(shift, norm(h), 1 + scale)))
-        return self.skip_connection(self._resampled(x)) + h
+        h = conv(act(scaled_norm(norm, h, scale, shift)))
+        return plus(h, self.skip_connection(self._resampled(x)))
 
 
 class AttentionBlock(nn.Module):
@@ -129,21 +148,30 @@ class AttentionBlock(nn.Module):
         """[B, heads * parts * C, N] -> parts x [B, heads, N, C]: the published weights interleave by head."""
         return x.unflatten(1, (self.heads, parts, -1)).transpose(3, 4).unbind(2)
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor, attention: Attention | None = None) -> Tensor:
+    def text_keys(self, context: Tensor) -> tuple[Tensor, ...]:
+        """Keys and values of a text [B, xf_width, N], each [B, heads, N, C]: the same in every step."""
+        return self._split(self.encoder_kv(context), 2)
+
+    def forward(self, x: Tensor, emb: Tensor, context: Context, attention: Attention | None = None) -> Tensor:
         """attention: another function for this call."""
         q, k, v = self._split(self.qkv(self.norm(x).flatten(2)), 3)
-        text_k, text_v = self._split(self.encoder_kv(context), 2)
+        text_k, text_v = self.text_keys(context) if isinstance(context, Tensor) else context[self]
         k, v = torch.cat([text_k, k], dim=2), torch.cat([text_v, v], dim=2)
         # Fused attention needs the channels of a head side by side; torch falls back to a slow one where they are not.
-        h = (attention or self.attention)(q.contiguous(), k, v, self.heads, skip_reshape=True)
-        return x + self.proj_out(h.transpose(1, 2)).view_as(x)
+        q = q if q.stride(-1) == 1 else q.contiguous()
+        h = (attention or self.attention)(q, k, v, self.heads, skip_reshape=True)
+        return plus(self.proj_out(h.transpose(1, 2)).view_as(x), x)
+
+
+TextKeys = dict[AttentionBlock, tuple[Tensor, ...]]
+Context = Tensor | TextKeys  # a text [B, xf_width, N], or the keys and values that all blocks make of it
 
 
 class Block(nn.Sequential):
     """Layers of one U-Net stage, run with the timestep embedding and the text."""
 
     def forward(  # type: ignore[override]
-        self, x: Tensor, emb: Tensor, context: Tensor, attention: Attention | None = None
+        self, x: Tensor, emb: Tensor, context: Context, attention: Attention | None = None
     ) -> Tensor:
         """attention: another function for this call."""
         for layer in self:
@@ -234,19 +262,27 @@ class UNet(nn.Module):
         embedding: Tensor = self.time_embed(timestep_embedding(timesteps, self.config.num_channels).to(dtype))
         return embedding + y
 
-    def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, y: Tensor) -> Tensor:
+    @torch.no_grad()
+    def text_keys(self, context: Tensor) -> TextKeys:
+        """What all blocks make of a text [B, N, xf_width]: ``forward`` takes it in the text's place, in every step."""
+        context = context.transpose(1, 2)
+        blocks = (*self.input_blocks, self.middle_block, *self.output_blocks)
+        layers_of_all = [layer for block in blocks for layer in block.children()]
+        return {layer: layer.text_keys(context) for layer in layers_of_all if isinstance(layer, AttentionBlock)}
+
+    def forward(self, x: Tensor, timesteps: Tensor, context: Context, y: Tensor) -> Tensor:
         """Predict eps and the variance channels.
 
         Args:
             x: [B, in_channels, H, W], the noisy picture scaled to unit variance, then its conditions.
             timesteps: [B], 0..999, may be fractional.
-            context: [B, N, xf_width], the text transformer's output.
+            context: [B, N, xf_width], the text transformer's output, or its ``text_keys``.
             y: [B, 4 * num_channels], its projected last token, added to the timestep embedding.
         Returns:
             [B, 6, H, W]: eps, then the position of the log variance in [-1, 1] (Nichol & Dhariwal 2021, eq. 15).
         """
         emb = self.embed(timesteps, y, x.dtype)
-        context = context.transpose(1, 2)
+        context = context.transpose(1, 2) if isinstance(context, Tensor) else context
         h, skips = x.contiguous(memory_format=torch.channels_last), []
         for block in self.input_blocks:
             h = block(h, emb, context)
