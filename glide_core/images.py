@@ -25,6 +25,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 QUALITY = 95  # of JPEG and WebP files
 MOST_DPI = 100_000
 MOST_EXIF = 65_000  # bytes that a JPEG file can hold
+TEMPORARY = ".glide-{}.tmp"  # the name, with the number of the process, that a file has until it is whole
 KEPT = ("icc_profile", "dpi", "exif")  # what an edited photo keeps of its file
 
 
@@ -303,7 +304,7 @@ def read_parameters(path: str | Path) -> dict[str, Any]:
 
 def write_text_whole(path: Path, text: str) -> None:
     """Write a UTF-8 file under a temporary name and rename it, so that ``path`` is never half-written."""
-    temporary = path.with_name(f".glide-{os.getpid()}.tmp")
+    temporary = path.with_name(TEMPORARY.format(os.getpid()))
     try:
         temporary.write_text(_whole_characters(text), encoding="utf-8")
         os.replace(temporary, path)
@@ -313,7 +314,7 @@ def write_text_whole(path: Path, text: str) -> None:
 
 def write_whole(path: Path, image: Image.Image, **options: Any) -> None:
     """Save a Pillow image under a temporary name and rename it, so that ``path`` is never half-written."""
-    temporary = path.with_name(f".glide-{os.getpid()}.tmp")
+    temporary = path.with_name(TEMPORARY.format(os.getpid()))
     try:
         image.save(temporary, format=FORMATS[path.suffix.lower()], **options)
         os.replace(temporary, path)

@@ -5,6 +5,7 @@ import dataclasses
 import torch
 from comfy_api.latest import io
 
+from ..glide_core.diffusion.arguments import padded
 from ..glide_core.diffusion.inpainting import fit_mask
 from ..glide_core.editing import regions
 from ..glide_core.images import to_channels_first, to_channels_last
@@ -14,7 +15,7 @@ from .checks import named, steps_error
 from .host import conditioning, feedback
 from .host.images import blank_canvas, picture_to_enlarge
 from .host.inpainting import inpaint_latent
-from .host.sampling import placed, require_kind, sample_latent
+from .host.sampling import placed, require_kind, sample_latent, size_multiple
 from .schema import (
     batch_index_input,
     image_to_enlarge_input,
@@ -103,8 +104,9 @@ class GlideUpsampler(io.ComfyNode):
                 )
             require_kind(model, "upsample" if mask is None else "upsample-inpaint")
             low_res = picture_to_enlarge(latent, image)
-            batch, _, height, width = low_res.shape
-            canvas = blank_canvas(batch, UPSCALE * height, UPSCALE * width)
+            batch = len(low_res)
+            height, width = (UPSCALE * side for side in low_res.shape[-2:])
+            canvas = blank_canvas(batch, height, width)
             if mask is not None:
                 canvas, mask = _fit_original(original, mask, canvas)
                 if not mask.any():
@@ -117,6 +119,8 @@ class GlideUpsampler(io.ComfyNode):
                 eta=eta,
                 temperature=temperature,
             )
+            multiple = max(size_multiple(model), UPSCALE)
+            low_res, canvas = padded(low_res, multiple // UPSCALE), padded(canvas, multiple)
             positive = conditioning.for_upsampler(clip, positive, low_res)
             if negative is not None:
                 negative = conditioning.for_upsampler(clip, negative, low_res)
@@ -124,7 +128,10 @@ class GlideUpsampler(io.ComfyNode):
             if mask is None:
                 enlarged = sample_latent(model, positive, negative, latent_to_paint, options, seed=seed)
             else:
-                enlarged = inpaint_latent(model, positive, negative, latent_to_paint, mask, options, seed=seed)
+                enlarged = inpaint_latent(
+                    model, positive, negative, latent_to_paint, padded(mask, multiple), options, seed=seed
+                )
+            enlarged = {**enlarged, "samples": enlarged["samples"][..., :height, :width]}
         return io.NodeOutput(enlarged, to_channels_last(enlarged["samples"]))
 
 

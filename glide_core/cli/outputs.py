@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FALLBACK = "glide-rescued-"
+LEFTOVER_AGE = 3600  # in seconds
 
 
 def require_output(option: str, path: Path) -> None:
@@ -71,12 +74,23 @@ def _resolved(path: Path) -> Path:
 
 
 def require_folder(option: str, folder: Path) -> None:
-    """Make a folder and make sure that it can be written. Raises OptionError."""
+    """Make a folder, make sure that it can be written, and remove what killed runs left in it. Raises OptionError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+        _remove_leftovers(folder)
     except OSError as error:
         raise OptionError(f"{option}: cannot write to {folder}: {error.strerror}") from error
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of ``write_whole`` that nobody writes any more: a picture takes seconds."""
+    from ..images import TEMPORARY
+
+    for leftover in folder.glob(TEMPORARY.format("*")):
+        with contextlib.suppress(FileNotFoundError):  # it may become whole just now
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_AGE:
+                leftover.unlink()
 
 
 def is_made(path: Path, parameters: Mapping[str, Any]) -> bool:

@@ -38,6 +38,11 @@ def require_kind(model, kind: str) -> None:
         raise ValueError(f"model is a GLIDE {found} model, but this node needs the {kind} one")
 
 
+def size_multiple(model) -> int:
+    """What the sides of pictures must be multiples of for a GLIDE MODEL."""
+    return int(model.model.config.size_multiple)
+
+
 def _sample_ddpm(model, x, sigmas, extra_args=None, **kwargs):
     variance = Variance()
     extra_args["model_options"]["transformer_options"][VARIANCE] = variance

@@ -81,34 +81,45 @@ def test_another_run_does_not_write_over_pictures(capsys, change):
     assert contents("out").keys() == before.keys() and contents("out") != before
 
 
-@pytest.mark.slow
-def test_kill_at_any_moment_leaves_whole_pictures_and_the_next_run_goes_on():
-    command = [
-        sys.executable,
-        "-m",
-        "glide_core",
-        "generate",
-        "--prompts",
-        "list.txt",
-        "-o",
-        "out",
-        "--batch",
-        "1",
-        *BASE,
-    ]
+def test_leftovers_of_killed_runs_are_removed():
+    Path("out").mkdir()
+    old, new, other = (Path("out", name) for name in (".glide-1.tmp", ".glide-2.tmp", "mine.tmp"))
+    for file in (old, new, other):
+        file.touch()
+    for file in (old, other):
+        os.utime(file, (0, 0))
+    cli.main(["generate", "--prompts", "list.txt", "-o", "out", *BASE])
+    assert not old.exists() and new.exists() and other.exists()
+
+
+@pytest.mark.parametrize(
+    "kills", [pytest.param(8, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.nightly)]
+)
+def test_kill_at_any_moment_leaves_whole_pictures_and_the_next_run_goes_on(kills):
+    prompts = [f"a red circle {k}" for k in range(6 * kills)]
+    Path("list.txt").write_text("\n".join(prompts))
+    command = [sys.executable, "-m", "glide_core", "generate", "--prompts", "list.txt", "-o", "out", "--batch", "1"]
+    command += BASE
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    rng = np.random.default_rng(0)
-    for _ in range(8):
+    rng, killed_while_painting = np.random.default_rng(0), 0
+    for number in range(kills):
+        before = set(Path("out").glob("*.png"))
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(float(rng.uniform(1, 6)))
+        while number % 5 and process.poll() is None and set(Path("out").glob("*.png")) == before:
+            time.sleep(0.01)  # four of five are killed while they paint, and the others while they start
+        time.sleep(float(rng.uniform(0, 0.4)))
+        killed_while_painting += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
         for path in Path("out").glob("*.png"):
             with Image.open(path) as image:
                 image.load()
+    assert killed_while_painting > kills / 2
     subprocess.run(command, env=environment, check=True)
-    assert sorted(path.name for path in Path("out").glob("*.png")) == [f"0000{k}.png" for k in range(6)]
-    assert [read_parameters(f"out/0000{k}.png")["prompt"] for k in range(6)] == PROMPTS
+    made = sorted(Path("out").glob("*.png"))
+    assert [path.name for path in made] == [f"{k:05d}.png" for k in range(len(prompts))]
+    assert [read_parameters(path)["prompt"] for path in made] == prompts
+    assert not [path for path in Path("out").iterdir() if path.suffix not in (".png", ".tmp")]
 
 
 # Names
