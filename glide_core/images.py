@@ -6,6 +6,7 @@ in 0..1. Files hold uint8 [H, W, C].
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import warnings
@@ -71,9 +72,11 @@ class Photo:
     orientation: int = 1
 
 
-def read_image(path: str | Path) -> Tensor:
+def read_image(path: str | Path | io.BytesIO) -> Tensor:
     """Read a picture file of any kind -> samples [1, 3, H, W] float32 in -1..1. Transparency is dropped.
 
+    Args:
+        path: of the file, or its content.
     Raises:
         ImageError: the file is missing, or is no picture that can be read without guessing.
     """
@@ -81,7 +84,7 @@ def read_image(path: str | Path) -> Tensor:
         return from_uint8(np.array(converted(file, "RGB"))[None])
 
 
-def read_photo(path: str | Path) -> Photo:
+def read_photo(path: str | Path | io.BytesIO) -> Photo:
     """Read a photo with its transparency and metadata. Warns where something is lost. Raises like ``read_image``."""
     with _opened(path) as file:
         metadata = {key: file.info[key] for key in KEPT if key in file.info and key != "exif"}
@@ -99,7 +102,7 @@ def read_photo(path: str | Path) -> Photo:
         return Photo(torch.from_numpy(pixels)[None].float() / 255, metadata, file.size, _orientation(file))
 
 
-def read_mask(path: str | Path, photo: Photo | None = None) -> Tensor:
+def read_mask(path: str | Path | io.BytesIO, photo: Photo | None = None) -> Tensor:
     """Read a mask file of any kind -> [1, H, W] float32 in 0..1, 1 = repaint.
 
     White repaints. A layer of one colour with transparency, as painting programs save it, repaints where it is opaque;
@@ -125,11 +128,12 @@ def read_mask(path: str | Path, photo: Photo | None = None) -> Tensor:
     return torch.from_numpy(alpha if one_colour else grey * alpha)[None]
 
 
-def _opened(path: str | Path) -> Image.Image:
+def _opened(source: str | Path | io.BytesIO) -> Image.Image:
+    path = "the picture" if isinstance(source, io.BytesIO) else source
     try:
         if Path(path).suffix.lower() in (".heic", ".heif"):
             _register_heif(path)
-        file = Image.open(path)
+        file = Image.open(source)
         deep = file.mode in ("RGB", "RGBA") and any(";16" in _raw_mode(part) for part in file.tile)
         file.load()
         frames = getattr(file, "n_frames", 1)
@@ -246,15 +250,31 @@ def save_image(
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise ImageError(f"{path}: give a name that ends in {', '.join(FORMATS)}")
+    image = _to_pillow(pixels)
+    write_whole(path, image, **_saving_options(FORMATS[path.suffix.lower()], parameters or {}, metadata or {}))
+
+
+def encode_image(pixels: Tensor, suffix: str, parameters: dict[str, Any] | None = None) -> bytes:
+    """What ``save_image`` would write into a file whose name ends in ``suffix``, a key of ``FORMATS``."""
+    content = io.BytesIO()
+    _to_pillow(pixels).save(content, format=FORMATS[suffix], **_saving_options(FORMATS[suffix], parameters or {}, {}))
+    return content.getvalue()
+
+
+def _to_pillow(pixels: Tensor) -> Image.Image:
+    """Samples [3, H, W] in -1..1, or uint8 [H, W, 3 or 4], as a Pillow image."""
     if pixels.dtype != torch.uint8:
         pixels = to_uint8(pixels[None])[0]
-    image = Image.fromarray(pixels.cpu().numpy())
-    options: dict[str, Any] = dict(metadata or {})
-    if FORMATS[path.suffix.lower()] == "PNG":
-        options["pnginfo"] = _png_text(parameters or {})
+    return Image.fromarray(pixels.cpu().numpy())
+
+
+def _saving_options(format: str, parameters: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
+    options = dict(metadata)
+    if format == "PNG":
+        options["pnginfo"] = _png_text(parameters)
     else:
-        options |= {"exif": _exif_note(options.get("exif"), parameters or {}), "quality": QUALITY}
-    write_whole(path, image, **options)
+        options |= {"exif": _exif_note(options.get("exif"), parameters), "quality": QUALITY}
+    return options
 
 
 def _noted(parameters: dict[str, Any]) -> str:

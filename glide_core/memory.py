@@ -42,3 +42,8 @@ def require(what: str, needed: int, device: torch.device) -> None:
     there = available(device)
     if needed > there:
         raise OptionError(f"{what} needs about {needed / GIB:.1f} GiB of memory, but {there / GIB:.1f} GiB are free")
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: torch tells it by RuntimeErrors, too."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))

@@ -19,6 +19,7 @@ from ..errors import GlideError, GlideWarning
 COMMANDS = {
     "generate": "draw pictures of a prompt",
     "upsample": "make a small picture 4 times as large, by diffusion",
+    "batch": "paint the rows of a file, many or very many, on all devices or machines",
     "inpaint": "repaint a part of a photo, or paint beyond its edges",
     "fetch": "download the published models or their vocabulary",
     "train": "train a model, or fine-tune one on your own pictures",

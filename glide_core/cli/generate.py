@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import OptionError
+from ..prompts import Prompt, read_prompts
 from . import common, outputs, words
-from .prompts import Prompt, read_prompts
 
 if TYPE_CHECKING:
     from PIL.Image import Image

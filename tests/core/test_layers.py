@@ -14,12 +14,12 @@ ROOT = Path(glide_core.__file__).parent
 FLOORS = [
     ["choices", "errors"],
     ["device", "images"],
-    ["contact_sheet", "memory"],
+    ["contact_sheet", "memory", "prompts"],
     ["models"],
     ["diffusion", "files"],
     ["pipeline"],
     ["editing", "train"],
-    ["tiny"],
+    ["batch", "tiny"],
     ["cli"],
     ["__main__"],
 ]

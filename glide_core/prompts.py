@@ -10,7 +10,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import GlideWarning, OptionError
+from .errors import GlideWarning, OptionError
 
 SEPARATOR = "###"
 # What other tools read as options or weights inside of a prompt, and GLIDE would read as words.
@@ -48,7 +48,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     for number, line in enumerate(_decoded(content, path).splitlines(), start=1):
         line = line.strip()
         if line and not line.startswith("#"):
-            prompts.append(_parsed(line, f"--prompts {path}, line {number}"))
+            prompts.append(parse_prompt(line, f"--prompts {path}, line {number}"))
     if not prompts:
         raise OptionError(f"--prompts {path}: there is no prompt in it, write one per line")
     return prompts
@@ -67,7 +67,14 @@ def _decoded(content: bytes, path: Path) -> str:
     return text
 
 
-def _parsed(line: str, place: str) -> Prompt:
+def parse_prompt(line: str, place: str) -> Prompt:
+    """Read one line that is neither blank nor a comment, see ``read_prompts``.
+
+    Args:
+        place: what errors and warnings call the line.
+    Raises:
+        OptionError: the line is wrong.
+    """
     if line.startswith("{"):
         return _from_json(line, place)
     if FOREIGN.search(line):

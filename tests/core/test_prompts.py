@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glide_core.cli.prompts import Prompt, read_prompts
 from glide_core.errors import GlideWarning, OptionError
+from glide_core.prompts import Prompt, read_prompts
 
 
 def read(tmp_path, content):

@@ -1,0 +1,1 @@
+"""Many rows on many machines: rows come in, shards of pictures go out, and what dies is done again."""

@@ -1,0 +1,161 @@
+"""A run from its start to its end: survey, lock, resume, paint, count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import GlideError, OptionError
+from . import run_record, survey
+from .progress import Progress
+from .request import BatchRequest, ShardTask
+from .storage import Storage
+
+PARTS = ".parts"  # folder of the shards that are not done yet
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the workers of a run need.
+
+    Attributes:
+        request: the run.
+        spool: folder of the journals.
+        extra: the pyarrow schema of the columns that pass through.
+    """
+
+    request: BatchRequest
+    spool: Path
+    extra: Any
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Rows were done, and some of them failed. A negative number takes back what was counted of a shard."""
+
+    rows: int
+    errors: int
+
+
+@dataclass(frozen=True)
+class ShardDone:
+    """A shard is committed; ``summary`` is the content of its .json."""
+
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker ended in the middle of a shard, which another one goes on with."""
+
+    shard: int | None
+    status: str
+
+
+Event = Advanced | ShardDone | WorkerDied
+Engine = Callable[[Plan, Iterable[ShardTask]], Iterator[Event]]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The rows of this driver's shards: all, and those that have no picture."""
+
+    rows: int
+    errors: int
+
+
+def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals:
+    """Do a run, or the rest of it.
+
+    Args:
+        engine: who paints.
+        log: see ``Progress``.
+    Raises:
+        OptionError: an option, the input or the output is not as it must be; nothing was painted.
+        GlideError: too many rows failed, or a worker could not work.
+        OSError: the output cannot be written. What is done is kept, and the same run goes on from there.
+    """
+    storage = Storage(request.output)
+    survey.require_columns(request)
+    storage.make()
+    with run_record.locked(storage, request.shard_index, request.shard_count):
+        rows, mark = _claim(request, storage)
+        done = _done(run_record.finished(storage), request)
+        plan = Plan(request, _spool(storage, mark), survey.extra_schema(request))
+        progress = Progress(
+            _own_rows(rows, request),
+            sum(summary["rows"] for summary in done.values()),
+            sum(summary["errors"] for summary in done.values()),
+            log,
+        )
+        with progress:
+            _follow(engine(plan, survey.tasks(request, set(done))), progress, request)
+        return Totals(progress.done, progress.errors)
+
+
+def _claim(request: BatchRequest, storage: Storage) -> tuple[int, dict[str, Any]]:
+    """Make the folder this run's, or make sure that it is -> the number of rows, and the fingerprint."""
+    input_hash = run_record.hash_of_input(request.source)
+    old = run_record.read(storage)
+    if old and old["fingerprint"].get("input") == input_hash and old["fingerprint"].get("columns") == request.columns:
+        mark = run_record.fingerprint(request, input_hash, old["tasks"])
+        run_record.require_same(storage, old["fingerprint"], mark)
+        return old["rows"], mark
+    if old:
+        mark = run_record.fingerprint(request, input_hash, ())
+        run_record.require_same(storage, {**old["fingerprint"], "checkpoints": {}}, mark)
+    found = survey.look(request)
+    mark = run_record.fingerprint(request, input_hash, found.tasks)
+    run_record.write(storage, mark, found.rows, found.tasks)
+    return found.rows, mark
+
+
+def _follow(events: Iterator[Event], progress: Progress, request: BatchRequest) -> None:
+    """Count what happens, and stop where too much fails."""
+    for event in events:
+        if isinstance(event, Advanced):
+            progress.advance(event.rows, event.errors)
+        elif isinstance(event, ShardDone):
+            summary = event.summary
+            progress.event("shard", shard=summary["shard"], shard_errors=summary["errors"], seconds=summary["seconds"])
+        else:
+            progress.event("worker died", shard=event.shard, status=event.status)
+        if progress.errors > request.max_errors:
+            raise GlideError(
+                f"{progress.errors} rows failed, which is more than --max-errors {request.max_errors}; the .json files "
+                f"in {request.output} have the reasons. The same command with a higher number goes on"
+            )
+
+
+def _done(finished: Mapping[int, dict[str, Any]], request: BatchRequest) -> dict[int, dict[str, Any]]:
+    """The shards of this driver that it has not to touch any more."""
+    own = {shard: each for shard, each in finished.items() if shard % request.shard_count == request.shard_index}
+    return {shard: each for shard, each in own.items() if not (request.retry_errors and each["errors"])}
+
+
+def _own_rows(rows: int, request: BatchRequest) -> int:
+    size = request.shard_size
+    own = range(request.shard_index, -(-rows // size), request.shard_count)
+    return sum(min(size, rows - shard * size) for shard in own)
+
+
+def _spool(storage: Storage, mark: Mapping[str, Any]) -> Path:
+    """Journals lie beside the shards. Those for an object store lie in a temporary folder, one for each run."""
+    if storage.local is not None:
+        return storage.local / PARTS
+    name = hashlib.sha256(json.dumps([storage.url, dict(mark)], default=str).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"glide-batch-{name}"
+
+
+def require_index(request: BatchRequest) -> None:
+    """Raise OptionError where the shards of an array job are numbered wrongly."""
+    if not 0 <= request.shard_index < request.shard_count:
+        last = request.shard_count - 1
+        raise OptionError(
+            f"--shard-index is {request.shard_index}: with --shard-count {request.shard_count} it is 0 to {last}"
+        )

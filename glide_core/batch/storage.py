@@ -1,0 +1,93 @@
+"""The folder or bucket that a run writes to. What has its name there is whole."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import OptionError
+from .packages import need
+
+
+class Storage:
+    """A folder, on this machine or wherever fsspec reaches.
+
+    Args:
+        url: its path or URL.
+    Raises:
+        OptionError: fsspec knows no such URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self.files, self.path = need("fsspec").core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise OptionError(f"--output {url}: {error}") from error
+        self.url = url
+
+    @property
+    def local(self) -> Path | None:
+        """The folder where it is one of this machine, else None."""
+        protocols = self.files.protocol
+        names = (protocols,) if isinstance(protocols, str) else protocols
+        return Path(self.path) if "file" in names else None
+
+    def make(self) -> None:
+        """Make the folder. Raises OSError."""
+        self.files.makedirs(self.path, exist_ok=True)
+
+    def names(self) -> list[str]:
+        """The names of the files in it, not of those in folders."""
+        self.files.invalidate_cache()
+        return [posixpath.basename(str(name)) for name in self.files.ls(self.path, detail=False)]
+
+    def read(self, names: Iterable[str]) -> dict[str, bytes]:
+        """The contents of files, by name; several at once where the file system can."""
+        paths = {posixpath.join(self.path, name): name for name in names}
+        if len(paths) == 1:
+            return {name: self.files.cat_file(path) for path, name in paths.items()}
+        found = self.files.cat(list(paths)) if paths else {}
+        return {posixpath.basename(path): content for path, content in found.items()}
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file, all or nothing. Raises OSError."""
+        local = self.local
+        if local is None:
+            self.files.pipe_file(posixpath.join(self.path, name), content)
+            return
+        temporary = local / f"{name}.{os.getpid()}.tmp"
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                _to_disk(file.fileno())
+            _move(temporary, local / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def put(self, file: Path, name: str) -> None:
+        """Bring a finished file of this machine here, all or nothing. It is gone from where it was. Raises OSError."""
+        local = self.local
+        if local is None:
+            self.files.put_file(str(file), posixpath.join(self.path, name))
+            file.unlink()
+            return
+        with file.open("rb") as opened:
+            _to_disk(opened.fileno())
+        _move(file, local / name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file that may not be there."""
+        if self.files.exists(posixpath.join(self.path, name)):
+            self.files.rm_file(posixpath.join(self.path, name))
+
+
+def _to_disk(descriptor: int) -> None:
+    """Until a file is on the disk, its name must not tell that it is."""
+    os.fsync(descriptor)
+
+
+def _move(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(file, target)
