@@ -7,3 +7,4 @@ REPAINT_PASSES = 4  # times that a step is taken while the surroundings are hidd
 SCENES = 60_000  # that a training on drawn scenes usually draws ahead
 BATCH_COLUMNS = ("id", "prompt", "negative", "seed", "guidance_scale", "steps", "sampler", "image", "mask")
 SHARD_SIZE = 1000  # rows of ``glide batch`` that lie together
+MAX_RANK = 256  # of a LoRA: above it the additions to most layers would be larger than the layers

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ def _opened(source: str | Path | io.BytesIO) -> Image.Image:
     path = "the picture" if isinstance(source, io.BytesIO) else source
     try:
         if Path(path).suffix.lower() in (".heic", ".heif"):
-            _register_heif(path)
+            register_heif(path)
         file = Image.open(source)
         deep = file.mode in ("RGB", "RGBA") and any(";16" in _raw_mode(part) for part in file.tile)
         file.load()
@@ -156,7 +157,8 @@ def _raw_mode(tile: Any) -> str:
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
-def _register_heif(path: str | Path) -> None:
+def register_heif(path: str | Path) -> None:
+    """Let Pillow open HEIF pictures, such as ``path``. Raises ImageError: the package for it is not installed."""
     try:
         from pillow_heif import register_heif_opener
     except ImportError as error:
@@ -164,21 +166,27 @@ def _register_heif(path: str | Path) -> None:
     register_heif_opener()
 
 
-def converted(file: Image.Image, mode: str) -> Image.Image:
+def converted(file: Image.Image, mode: str, *, on_damaged_exif: Callable[[str], None] | None = None) -> Image.Image:
     """An opened picture of any kind in the mode "RGB", "RGBA" or "L", turned as its camera noted.
 
+    Args:
+        on_damaged_exif: is told that the note cannot be read; the default is a ``GlideWarning``.
     Raises:
         ImageError: its values are 32-bit integers, or floating point outside of 0..1: their range cannot be told.
     """
-    return _in_mode(_upright(file), mode, file)
+    return _in_mode(_upright(file, on_damaged_exif or _warn), mode, file)
 
 
-def _upright(file: Image.Image) -> Image.Image:
+def _warn(text: str) -> None:
+    warnings.warn(text, GlideWarning, stacklevel=4)
+
+
+def _upright(file: Image.Image, on_damaged_exif: Callable[[str], None] = _warn) -> Image.Image:
     try:
         return ImageOps.exif_transpose(file)
     except Exception as error:  # a damaged EXIF block can raise anything
         name = getattr(file, "filename", "picture")
-        warnings.warn(f"the EXIF block of {name} is damaged and ignored ({error})", GlideWarning, stacklevel=3)
+        on_damaged_exif(f"the EXIF block of {name} is damaged and ignored ({error})")
         return file.copy()
 
 

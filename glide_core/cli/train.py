@@ -3,218 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 import sys
+import textwrap
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..choices import SCENES as SCENES_DRAWN
-from ..errors import CheckpointError, OptionError
-from ..models.config import PUBLISHED, TINY, ModelConfig
-from ..train.options import PRECISIONS, SCHEDULES, Options, Phase
+from ..errors import CheckpointError, DatasetError, OptionError
+from ..models.config import PUBLISHED, TINY_BASE, ModelConfig
+from ..train.options import Options, Phase
 from . import common
+from .train_options import MODELS, add_arguments
 
 if TYPE_CHECKING:
+    from ..models.tokenizer import Tokenizer
     from ..train.request import TrainingRequest
+    from ..train.session import Outcome
 
-MODELS: dict[str, ModelConfig] = {**PUBLISHED, **{f"tiny-{kind}": config for kind, config in TINY.items()}}
+__all__ = ["add_arguments", "run"]
+
 SCENES = "scenes"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``glide train``."""
-    add = parser.add_argument
-    add(
-        "data",
-        metavar="DATA",
-        help="a folder of pictures with .txt captions of the same names; tar shards of a WebDataset (a folder of "
-        "them, one file, or a pattern such as 'shards-{000..099}.tar'); or the word scenes, for drawn shapes",
-    )
-    add("--out", type=Path, required=True, metavar="DIR", help="the folder for the model, its log, samples and state")
-    add("--resume", action="store_true", help="go on with the training in --out; give the other options as before")
-    _model_options(parser)
-    _training_options(parser)
-    _memory_options(parser)
-    _saving_options(parser)
-
-
-def _model_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("model").add_argument
-    add(
-        "--init",
-        metavar="base|tiny|NAME|FILE",
-        help="fine-tune the published model (after `glide fetch base`), the embedded tiny one, or the one of "
-        "another name or in a file",
-    )
-    add("--model", choices=MODELS, help="train a model of these sizes from random weights instead")
-    add(
-        "--stage",
-        choices=("base", "upsample"),
-        default="base",
-        help="which model `--init base` and `--init tiny` mean: the one that draws 64x64, or the one that makes "
-        "256x256 of that (default: %(default)s)",
-    )
-    add(
-        "--variant",
-        choices=("plain", "inpaint"),
-        default="plain",
-        help="inpaint trains a model to fill erased regions; a plain model in --init gets the inputs for that, with "
-        "weights of zero (default: %(default)s)",
-    )
-    add("--freeze", choices=("text", "unet"), help="leave the text transformer or the U-Net as it is")
-    add(
-        "--lora",
-        type=common.count,
-        metavar="RANK",
-        help="train additions of this rank to the weights (4 to 64) instead of the weights, and save them for "
-        "ComfyUI's LoRA loaders, too",
-    )
-
-
-def _training_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("training").add_argument
-    add(
-        "--steps",
-        type=common.count,
-        nargs="+",
-        default=[3000],
-        metavar="N",
-        help="updates of the weights; several numbers are phases that follow each other, and so they are for "
-        "--resolution and --batch (default: 3000)",
-    )
-    add(
-        "--batch",
-        type=common.count,
-        nargs="+",
-        default=[32],
-        metavar="N",
-        help="pictures in each update, of all processes together (default: 32)",
-    )
-    add(
-        "--resolution",
-        type=common.count,
-        nargs="+",
-        metavar="N",
-        help="side of the training pictures, or of an upsampler's crops (default: the model's)",
-    )
-    add("--optimizer", choices=("adamw", "muon"), help="default: muon for a new tiny model, else adamw")
-    add(
-        "--lr",
-        type=_above_zero,
-        metavar="RATE",
-        help="learning rate (default: 1.5e-3 for muon, 1e-4 for adamw, 5e-4 for a LoRA)",
-    )
-    add(
-        "--schedule",
-        choices=SCHEDULES,
-        default=Options.schedule,
-        help="how the rate falls: decay, along a line at the end; cosine, over all steps; constant, not at all "
-        "(default: %(default)s)",
-    )
-    add(
-        "--decay",
-        type=common.number(0, 1),
-        default=Options.decay,
-        metavar="SHARE",
-        help="the last share of all steps, over which --schedule decay falls to zero (default: %(default)s)",
-    )
-    add(
-        "--warmup",
-        type=int,
-        default=Options.warmup,
-        metavar="N",
-        help="steps in which the rate rises at first (default: %(default)s)",
-    )
-    add(
-        "--ema",
-        type=common.number(0, 1),
-        default=Options.ema,
-        metavar="DECAY",
-        help="decay of the averaged weights, which are what is saved (default: %(default)s)",
-    )
-    add(
-        "--caption-dropout",
-        type=common.number(0, 1),
-        default=Options.caption_dropout,
-        metavar="SHARE",
-        help="share of the captions that are replaced by the empty one, without which guidance does not work "
-        "(default: %(default)s)",
-    )
-    add(
-        "--focus",
-        type=float,
-        nargs=2,
-        metavar=("MEAN", "STD"),
-        help="draw more of the timesteps whose log(sigma) is near MEAN (default: all alike)",
-    )
-    add(
-        "--noise-offset",
-        type=common.number(0, 1),
-        nargs="+",
-        default=[],
-        metavar="STD",
-        help="add low frequencies to the noise, so that colours are learned sooner: up to the first number per "
-        "channel, up to the second on a grid of 4x4, up to the third on one of 16x16, and so on (try 0.15; default: "
-        "none, as GLIDE)",
-    )
-    add(
-        "--layout",
-        type=common.number(0, 1),
-        default=0.0,
-        metavar="WEIGHT",
-        help="for a base model on scenes: also learn to tell what lies where, with this weight, so that shapes are "
-        "learned much sooner (try 0.02; default: none, as GLIDE)",
-    )
-    add("--seed", type=int, default=Options.seed, metavar="N", help="default: %(default)s")
-    add(
-        "--scenes",
-        type=common.count,
-        default=SCENES_DRAWN,
-        metavar="N",
-        help="how many scenes to draw ahead (default: %(default)s)",
-    )
-
-
-def _memory_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("memory and speed").add_argument
-    add("--accumulate", type=common.count, default=1, metavar="N", help="compute each batch in N pieces")
-    add("--gradient-checkpointing", action="store_true", help="use much less memory and a third more time")
-    add(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help="auto is bf16 where the hardware computes in it, else fp32 (default: %(default)s)",
-    )
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
-
-
-def _saving_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("saving and watching").add_argument
-    add(
-        "--save-every",
-        type=_above_zero,
-        default=Options.save_every,
-        metavar="MINUTES",
-        help="time between checkpoints (default: %(default)s)",
-    )
-    add("--minutes", type=_above_zero, default=Options.minutes, help="stop and save after this time (default: never)")
-    add(
-        "--sample-every",
-        type=int,
-        default=0,
-        metavar="N",
-        help="draw a sheet of samples every N steps (default: never)",
-    )
-    add(
-        "--sample-prompt",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="what to draw on it; can be given several times (default: captions of DATA)",
-    )
-    add("--tensorboard", action="store_true", help="write the log for TensorBoard, too")
+EXAMPLE_CHARACTERS = 80
 
 
 def run(args: argparse.Namespace) -> None:
@@ -223,6 +34,10 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         GlideError, OSError: see ``session.run``.
     """
+    warnings.filterwarnings("ignore", module="PIL")  # the summary counts what is wrong with pictures
+    if args.check:
+        _check(args)
+        return
     from ..train import session
 
     outcome = session.run(_request(args))
@@ -231,6 +46,64 @@ def run(args: argparse.Namespace) -> None:
             command = _resuming_command(resumed=args.resume)
             print(f"stopped after step {outcome.step}; to go on: {command}", file=sys.stderr)
         sys.exit(130)
+    if outcome.main_process:
+        prompt = next(iter(args.sample_prompt), outcome.caption) or "a red circle on a blue background"
+        print(*_ending(outcome, prompt), sep="\n")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Say what the data set holds, and draw some of it. Raises DatasetError: nothing in it can be trained on."""
+    from ..train.sources import FileSource
+    from ..train.survey import lines, survey, write_shown
+    from . import outputs
+
+    if args.data == SCENES:
+        raise OptionError("--check reads pictures in files: scenes are drawn, and nothing of them is left out")
+    sheet = args.out / "check.png" if args.out else Path("glide-check.png")
+    outputs.require_output("--check", sheet)
+    config, tokenizer = _model_to_check_for(args)
+    found = survey(FileSource(args.data, args.background).open(config.image_size), tokenizer, progress=True)
+    print(*lines(found), sep="\n")
+    if not found.usable:
+        raise DatasetError(f"{args.data}: nothing in it can be trained on")
+    write_shown(found, sheet)
+    print(f"some of them, as the model sees them: {sheet}")
+
+
+def _model_to_check_for(args: argparse.Namespace) -> tuple[ModelConfig, Tokenizer]:
+    """The sizes and the tokenizer of the model in --init or --model, else of the published one."""
+    from ..files import checkpoints
+
+    if args.model:
+        return MODELS[args.model], checkpoints.tokenizer_for(MODELS[args.model], args.model)
+    source = _source(args.init or "base", args.stage, args.variant == "inpaint")
+    if source in PUBLISHED:  # which need not be here
+        return PUBLISHED[source], checkpoints.tokenizer_for(PUBLISHED[source], source)
+    path = checkpoints.find(source)
+    config = checkpoints.read_model(path)[1]
+    return config, checkpoints.tokenizer_for(config, path)
+
+
+def _ending(outcome: Outcome, prompt: str) -> list[str]:
+    """What was written, and how to use it."""
+    model, kind = str(outcome.model), outcome.config.kind
+    family = common.FAMILIES["tiny" if outcome.config.vocab_size == TINY_BASE.vocab_size else "openai"]
+    words = textwrap.shorten(prompt, EXAMPLE_CHARACTERS, placeholder="")
+    edit = ["glide", "inpaint", "PHOTO.png", "--mask", "MASK.png", "--prompt", words, "--checkpoint"]
+    commands = {
+        "base": ["glide", "generate", words, "--checkpoint", model, "--stage", "base", "-o", "drawn.png"],
+        "upsample": ["glide", "upsample", "SMALL.png", "--prompt", words, "--checkpoint", model, "-o", "large.png"],
+        "base-inpaint": [*edit, model, "--upsampler", f"{family}upsample-inpaint", "-o", "edited.png"],
+        "upsample-inpaint": [*edit, f"{family}base-inpaint", "--upsampler", model, "-o", "edited.png"],
+    }
+    text = [
+        f"the model after {outcome.step} steps is {model}; to use it:",
+        f"  {shlex.join(commands[kind])}",
+        f"for ComfyUI, copy it and {outcome.model.with_suffix('.tokenizer.json').name} into models/glide",
+    ]
+    if outcome.lora:
+        text.append(f"the additions alone are {outcome.lora}: for ComfyUI's models/loras")
+    return text
 
 
 def _resuming_command(*, resumed: bool) -> str:
@@ -244,6 +117,8 @@ def _request(args: argparse.Namespace) -> TrainingRequest:
     from ..train.request import FineTune, FromScratch, TrainingRequest
     from ..train.sources import FileSource
 
+    if args.out is None:
+        raise OptionError("give --out, a folder for the model, or --check to look at the data alone")
     if (args.init is None) == (args.model is None):
         raise OptionError("give either --init (base, tiny or a file) to fine-tune, or --model to train from scratch")
     if args.layout and args.data != SCENES:
@@ -251,7 +126,7 @@ def _request(args: argparse.Namespace) -> TrainingRequest:
     inpaint = args.variant == "inpaint"
     return TrainingRequest(
         start=FromScratch(MODELS[args.model]) if args.model else FineTune(_source(args.init, args.stage, inpaint)),
-        data=SceneSource(args.scenes) if args.data == SCENES else FileSource(args.data),
+        data=SceneSource(args.scenes) if args.data == SCENES else FileSource(args.data, args.background),
         out=args.out,
         options=_options(args),
         inpaint=inpaint,
@@ -316,13 +191,3 @@ def _phases(resolutions: list[int | None], steps: list[int], batches: list[int])
     return tuple(
         Phase(resolutions[k % len(resolutions)], steps[k % len(steps)], batches[k % len(batches)]) for k in range(count)
     )
-
-
-def _above_zero(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value

@@ -22,7 +22,7 @@ from ..device import DTYPES
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import CheckpointError, TrainingError
 from ..files import clip_checkpoints
-from ..images import from_uint8
+from ..images import from_uint8, write_text_whole
 from ..models.clip import NoisedClip
 from ..models.clip_tokenizer import ClipTokenizer
 from . import state
@@ -287,7 +287,7 @@ class ContrastiveTrainer:
         config = replace(self.model.config, logit_scale=float(self.log_scale.detach().exp()))
         path = self.out / "clip.safetensors"
         clip_checkpoints.save(self.ema.module, config, path, dtype=torch.float16, notes={"step": self.step})
-        self.out.joinpath("clip.tokenizer.json").write_text(self.tokenizer.to_json(), encoding="utf-8")
+        write_text_whole(self.out / "clip.tokenizer.json", self.tokenizer.to_json())
 
     def _auxiliary_state(self) -> list[Tensor]:
         lesson = self.lesson.parameters() if self.lesson else ()

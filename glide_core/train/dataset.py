@@ -1,11 +1,14 @@
-"""What the trainer asks of a data set. ``folder`` and ``shards`` read users' files; other rooms bring their own."""
+"""What the trainer asks of a data set. ``folder`` and ``stream`` read users' files; other rooms bring their own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+from .decoding import Sample
+from .left_out import LeftOut
 
 
 class Dataset(Protocol):
@@ -39,6 +42,28 @@ class LabelledDataset(Dataset, Protocol):
 
     def labelled_batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str], Sequence[Any]]:
         """Take some samples as ``batch`` does. The third value is a label for each, for ``AuxiliaryLoss.targets``."""
+
+
+@runtime_checkable
+class FileDataset(Dataset, Protocol):
+    """A data set in a user's files, which can hold anything.
+
+    Attributes:
+        place: what the user called it.
+        side: of the pictures, in pixels.
+        background: the colour on which transparency is laid.
+        left_out: what was found that cannot be used, so far.
+        total: how many samples there are, or None where only reading all of them would tell.
+    """
+
+    place: str
+    side: int
+    background: str
+    left_out: LeftOut
+    total: int | None
+
+    def in_order(self, most: int | None = None) -> Iterator[Sample]:
+        """All samples of one epoch, not read yet; or at most so many of them."""
 
 
 class DataSource(Protocol):

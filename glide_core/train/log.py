@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import MissingPackageError
+from ..images import write_text_whole
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -27,11 +29,9 @@ class Log:
 
     def __init__(self, out: Path, step: int, tensorboard: bool) -> None:
         path = out / "log.csv"
-        kept = _rows(path, step) if step else []
-        self.file = path.open("w", newline="", encoding="utf-8", buffering=1)
-        self.rows = csv.DictWriter(self.file, FIELDS)
-        self.rows.writeheader()
-        self.rows.writerows(kept)
+        _start(path, _rows(path, step) if step else [])
+        self.file = path.open("a", newline="", encoding="utf-8", buffering=1)
+        self.rows = csv.DictWriter(self.file, FIELDS, lineterminator="\n")
         self.events = _events(out / "tensorboard", step) if tensorboard else None
 
     def write(self, step: int, *, loss: float, lr: float, gradient_norm: float, images_per_second: float) -> None:
@@ -54,7 +54,16 @@ def _rows(path: Path, step: int) -> list[dict[str, str]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         complete = (row for row in csv.DictReader(file) if row[FIELDS[-1]])  # a full disk can cut the last row short
-        return [row for row in complete if int(row["step"]) < step]
+        return [row for row in complete if row["step"].isdecimal() and int(row["step"]) < step]
+
+
+def _start(path: Path, rows: list[dict[str, str]]) -> None:
+    """Make the log one of these rows, all or nothing."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_whole(path, text.getvalue())
 
 
 def _events(folder: Path, step: int) -> SummaryWriter:

@@ -19,6 +19,7 @@ from ..device import DTYPES
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import CheckpointError, TrainingError
 from ..files import checkpoints
+from ..images import write_text_whole
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
 from . import lora, state
@@ -141,6 +142,8 @@ class Trainer:
         options, losses, start = self.options, [], time.monotonic()
         main, saved, over = self.accelerator.is_main_process, start, False
         self.out.mkdir(parents=True, exist_ok=True)
+        if main:
+            state.remove_leftovers(self.out)
         log = Log(self.out, self.step, options.tensorboard) if main else None
         with (
             StopRequest(twice_stops_at_once=self.processes == 1) as stop,
@@ -244,6 +247,16 @@ class Trainer:
         """The file that ``save`` writes and ``resume`` reads."""
         return self.out / "state.pt"
 
+    @property
+    def model_path(self) -> Path:
+        """The file that ``save`` writes the averaged weights to."""
+        return self.out / f"{self.model.config.kind}.safetensors"
+
+    @property
+    def lora_path(self) -> Path:
+        """The file that ``save`` writes the additions to, where the model has some."""
+        return self.out / "lora.safetensors"
+
     def save(self) -> None:
         """Write the training's state and the averaged model, each under a temporary name that is then renamed.
 
@@ -269,11 +282,11 @@ class Trainer:
             },
         )
         config, average = self.model.config, self.ema.module
-        path = self.out / f"{config.kind}.safetensors"
-        checkpoints.save(lora.merged(average), config, path, dtype=torch.float16, notes={"step": self.step})
-        self.out.joinpath(f"{config.kind}.tokenizer.json").write_text(self.tokenizer.to_json(), encoding="utf-8")
+        write_text_whole(self.out / f"{config.kind}.tokenizer.json", self.tokenizer.to_json())
+        notes = {"step": self.step}
+        checkpoints.save(lora.merged(average), config, self.model_path, dtype=torch.float16, notes=notes)
         if lora.has_additions(average):
-            lora.save(average, self.out / "lora.safetensors", notes={"step": self.step})
+            lora.save(average, self.lora_path, notes=notes)
 
     def resume(self) -> None:
         """Continue from ``state.pt`` in ``out``.
@@ -288,9 +301,15 @@ class Trainer:
                 for name, p in trained(model).items():
                     p.copy_(values[name])
         self.ema.n_averaged.copy_(saved["ema_count"])
-        if self.auxiliary is not None:
-            self.auxiliary.load_state_dict(saved["auxiliary"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        try:
+            if self.auxiliary is not None:
+                self.auxiliary.load_state_dict(saved["auxiliary"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+        except Exception as error:  # torch raises anything where parts are missing or of other shapes
+            raise CheckpointError(
+                f"{self.state_path} does not go on with these options: give --optimizer, --precision and --layout as "
+                f"they were, or train into another folder ({error})"
+            ) from error
         self.step = saved["step"]
         positions = saved["positions"]
         self.feed.seek(positions[self.accelerator.process_index % len(positions)])
@@ -298,8 +317,10 @@ class Trainer:
     def _require_same_training(self, saved: Mapping[str, Any]) -> None:
         own = {name: p.shape for name, p in trained(self.model).items()}
         theirs = {name: p.shape for name, p in saved["model"].items()}
+        averaged = {name: p.shape for name, p in saved["ema"].items()}
         same_losses = (saved["auxiliary"] is None) == (self.auxiliary is None)
-        if saved["config"] != self.model.config.to_json() or own != theirs or not same_losses:
+        same_model = saved["config"] == self.model.config.to_json() and own == theirs == averaged
+        if not same_model or not same_losses:
             raise CheckpointError(
                 f"{self.state_path} is the state of another model, of other trained parts (--lora, --freeze) or of "
                 "another auxiliary loss: give the options it was made with, or train into another folder"

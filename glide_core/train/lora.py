@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from ..choices import MAX_RANK
+from ..errors import OptionError
 from ..files import checkpoints
 from ..files.detect import StateDict
 from ..models.text2im import Text2Im
@@ -46,7 +48,11 @@ def add(model: Text2Im, rank: int, scale: float = 1.0) -> None:
     Args:
         rank: of the additions.
         scale: alpha / rank in the words of the paper.
+    Raises:
+        OptionError: the rank is not from 1 to ``MAX_RANK``.
     """
+    if not 1 <= rank <= MAX_RANK:
+        raise OptionError(f"--lora {rank}: the rank of a LoRA is from 1 to {MAX_RANK}")
     layers = [layer for _, layer in _layers(model) if layer.weight.requires_grad]
     model.requires_grad_(False)
     for layer in layers:

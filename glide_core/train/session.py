@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from ..device import pick_device
-from ..errors import MissingPackageError, OptionError
+from ..errors import DatasetError, MissingPackageError, OptionError
+from ..models.config import ModelConfig
+from ..models.tokenizer import Tokenizer
 from . import initial
+from .dataset import FileDataset
+from .decoding import note, warn
 from .request import TrainingRequest
+from .survey import Survey, short_lines, survey
+
+SURVEYED = 500  # samples that are read before the training, to tell early what the data set holds
 
 
 @dataclass(frozen=True)
@@ -20,11 +28,19 @@ class Outcome:
         step: how many steps have been done in all.
         interrupted: it was asked to stop before the last one.
         main_process: this process is the one that reports for all that train together.
+        config: of the model.
+        model: the file with the averaged weights.
+        lora: the file with the additions alone, or None.
+        caption: one of the data set's, or "" where its captions are not in files.
     """
 
     step: int
     interrupted: bool
     main_process: bool
+    config: ModelConfig
+    model: Path
+    lora: Path | None
+    caption: str
 
 
 def run(request: TrainingRequest) -> Outcome:
@@ -61,6 +77,7 @@ def run(request: TrainingRequest) -> Outcome:
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )
+    found = _surveyed(data, tokenizer) if accelerator.is_main_process and isinstance(data, FileDataset) else None
     trainer = Trainer(
         model,
         tokenizer,
@@ -75,6 +92,27 @@ def run(request: TrainingRequest) -> Outcome:
     )
     if request.resume:
         trainer.resume()
+    told = found.left_out.count if found else 0
     trainer.run()
+    if found and found.left_out.count > told:
+        warn(f"in the end left out: {found.left_out}")
     accelerator.end_training()
-    return Outcome(trainer.step, trainer.interrupted, accelerator.is_main_process)
+    return Outcome(
+        step=trainer.step,
+        interrupted=trainer.interrupted,
+        main_process=accelerator.is_main_process,
+        config=model.config,
+        model=trainer.model_path,
+        lora=trainer.lora_path if request.lora_rank else None,
+        caption=next((caption for _, caption in found.shown if caption), "") if found else "",
+    )
+
+
+def _surveyed(data: FileDataset, tokenizer: Tokenizer) -> Survey:
+    """Say what the data set holds. Raises DatasetError: all of it was read, and nothing can be trained on."""
+    found = survey(data, tokenizer, most=SURVEYED)
+    for line in short_lines(found):
+        note(line)
+    if found.complete and not found.usable:
+        raise DatasetError(f"{found.place}: none of the {found.seen} pictures can be trained on ({found.left_out})")
+    return found

@@ -20,11 +20,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_gives_centre_squares_and_a_line_of_the_caption(folder, capsys):
+def test_a_folder_gives_centre_squares_and_a_line_of_the_caption(folder):
     data = FileSource(str(folder)).open(16)
     pictures, captions = data.batch(np.random.default_rng(0), 8)
     assert pictures.shape == (8, 16, 16, 3) and (pictures == 200).all() and set(captions) == {"one", "two"}
-    assert "1 of 2 pictures have no caption and are left out: without-caption.png" in capsys.readouterr().err
+    assert data.left_out.lines() == [f"1 without a caption: {folder / 'without-caption.png'}"]
     assert data.position == 0
 
 
@@ -32,7 +32,7 @@ def test_pictures_in_subfolders_are_found(folder):
     (folder / "deep" / "er").mkdir(parents=True)
     for name in ("a.png", "a.txt"):
         (folder / name).rename(folder / "deep" / "er" / name)
-    assert [path.name for path in Folder(folder, 16).pictures] == ["a.png"]
+    assert [sample.picture.name for sample in Folder(folder, 16).samples] == ["a.png"]
 
 
 def test_a_folder_without_captioned_pictures_or_that_does_not_exist(folder):

@@ -146,10 +146,51 @@ def test_a_damaged_state_is_refused_and_nothing_is_changed(damage, scenes, tmp_p
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_a_file_that_is_no_state_is_refused(scenes, tmp_path):
-    torch.save({"model": {}}, tmp_path / "state.pt")
-    with pytest.raises(CheckpointError, match="state.pt is not the state of a training: it has no 'ema'"):
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda state: {"model": {}}, "it has no 'ema', .*it has no 'auxiliary'"),
+        (lambda state: [1, 2], "it holds a list"),
+        (lambda state: {**state, "layout": None}, "'layout' is unknown"),
+        (
+            lambda state: {k: v for k, v in state.items() if k != "auxiliary"} | {"layout": {}},
+            "'auxiliary', 'layout' is",
+        ),
+        (lambda state: {**state, "step": "5"}, "'step' is a str"),
+        (lambda state: {**state, "step": -1}, "its steps are not counted"),
+        (lambda state: {**state, "positions": []}, "'positions' are no places"),
+        (lambda state: {**state, "ema": {"a": 1}}, "'ema' holds other things than tensors"),
+    ],
+)
+def test_a_file_that_is_no_state_of_this_version_is_refused(scenes, tmp_path, change, says):
+    trainer(scenes, tmp_path, options=for_steps(1)).run()
+    torch.save(change(torch.load(tmp_path / "state.pt", weights_only=True)), tmp_path / "state.pt")
+    with pytest.raises(
+        CheckpointError, match=f"state.pt is not the state of a training by this version.*{says}.*--init"
+    ):
         trainer(scenes, tmp_path).resume()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: {**state, "optimizer": {}},
+        lambda state: {**state, "optimizer": {"parts": [{}, {}], "scaler": {}}},
+        lambda state: {**state, "ema": {}},
+    ],
+    ids=["no optimizer", "empty optimizers", "no averages"],
+)
+def test_a_state_whose_parts_are_of_another_training_is_refused(scenes, tmp_path, change):
+    trainer(scenes, tmp_path, options=for_steps(1)).run()
+    torch.save(change(torch.load(tmp_path / "state.pt", weights_only=True)), tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="state.pt (does not go on with these options|is the state of another)"):
+        trainer(scenes, tmp_path).resume()
+
+
+def test_another_optimizer_is_named(scenes, tmp_path):
+    trainer(scenes, tmp_path, options=for_steps(1)).run()
+    with pytest.raises(CheckpointError, match="give --optimizer"):
+        trainer(scenes, tmp_path, options=for_steps(2, muon=False)).resume()
 
 
 def test_an_auxiliary_loss_is_learned_beside_the_diffusion_loss_and_resumed(scenes, tmp_path):

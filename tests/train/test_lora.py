@@ -4,6 +4,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from glide_core.choices import MAX_RANK
+from glide_core.errors import OptionError
 from glide_core.models.text2im import Text2Im
 from glide_core.train import lora
 from glide_core.train.initial import initialise
@@ -43,6 +45,12 @@ def test_additions_are_zero_at_first_and_all_that_is_trained(model):
     lora.add(model, RANK)
     torch.testing.assert_close(run(model), before)
     assert {name.rsplit(".", 1)[1] for name in trained(model)} == {"up", "down"}
+
+
+@pytest.mark.parametrize("rank", [-1, 0, MAX_RANK + 1, 100_000])
+def test_a_rank_that_makes_no_sense_is_refused(model, rank):
+    with pytest.raises(OptionError, match=f"--lora {rank}: the rank of a LoRA is from 1 to {MAX_RANK}"):
+        lora.add(model, rank)
 
 
 def test_a_frozen_part_gets_none(model):
