@@ -166,27 +166,27 @@ def register_heif(path: str | Path) -> None:
     register_heif_opener()
 
 
-def converted(file: Image.Image, mode: str, *, on_damaged_exif: Callable[[str], None] | None = None) -> Image.Image:
+def converted(file: Image.Image, mode: str, *, tell: Callable[[str], None] | None = None) -> Image.Image:
     """An opened picture of any kind in the mode "RGB", "RGBA" or "L", turned as its camera noted.
 
     Args:
-        on_damaged_exif: is told that the note cannot be read; the default is a ``GlideWarning``.
+        tell: is called with the text where the camera's note is damaged; the default is a ``GlideWarning``.
     Raises:
         ImageError: its values are 32-bit integers, or floating point outside of 0..1: their range cannot be told.
     """
-    return _in_mode(_upright(file, on_damaged_exif or _warn), mode, file)
+    return _in_mode(_upright(file, tell or _warn), mode, file)
 
 
 def _warn(text: str) -> None:
     warnings.warn(text, GlideWarning, stacklevel=4)
 
 
-def _upright(file: Image.Image, on_damaged_exif: Callable[[str], None] = _warn) -> Image.Image:
+def _upright(file: Image.Image, tell: Callable[[str], None] = _warn) -> Image.Image:
     try:
         return ImageOps.exif_transpose(file)
     except Exception as error:  # a damaged EXIF block can raise anything
         name = getattr(file, "filename", "picture")
-        on_damaged_exif(f"the EXIF block of {name} is damaged and ignored ({error})")
+        tell(f"the EXIF block of {name} is damaged and ignored ({error})")
         return file.copy()
 
 

@@ -87,7 +87,7 @@ def decode(sample: Sample, side: int, background: str) -> Decoded:
         with Image.open(content) as file:
             frames = int(getattr(file, "n_frames", 1))
             mode = "RGBA" if file.has_transparency_data else "RGB"
-            image = converted(file, mode, on_damaged_exif=damaged.append)
+            image = converted(file, mode, tell=damaged.append)
         transparent = mode == "RGBA" and np.asarray(image)[..., 3].min() < 255
         if transparent:
             image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
