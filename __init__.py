@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .nodes import NODES
+from .nodes.host import routes
 
 WEB_DIRECTORY = "./web"
 
@@ -13,4 +14,5 @@ class GlideExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> GlideExtension:
+    routes.register()
     return GlideExtension()

@@ -39,7 +39,14 @@ CHUNK = 1 << 20
 TIMEOUT = 60.0
 ATTEMPTS = 4  # in a row without a new byte
 RETRY_DELAY = 1.0  # seconds, doubled at each attempt
+LOCK_CHECKS = 0.5  # seconds between two looks at a lock that another process holds
 RECORD = re.compile(r"([0-9a-f]{64})\s")  # the start of a line of ``sha256sum``
+
+
+# True shows a bar and what was done on stderr, False shows nothing. A function is called with the number of bytes that
+# are there and with the size of the whole file, or None where the server does not say. An exception that it raises ends
+# the download, which the next call continues.
+Progress = bool | Callable[[int, int | None], None]
 
 
 class _Interrupted(Exception):
@@ -85,6 +92,15 @@ def _clip_shapes(filename: str) -> Shapes:
 CHECKPOINTS = {kind: partial(_model_shapes, config) for kind, config in PUBLISHED.items()} | {
     name: partial(_clip_shapes, published_filename(name)) for name in ("clip-image-enc", "clip-text-enc")
 }
+# The size of each, for people who choose what to download.
+GIGABYTES = {
+    "base": 1.5,
+    "base-inpaint": 1.5,
+    "upsample": 1.6,
+    "upsample-inpaint": 1.6,
+    "clip-image-enc": 0.3,
+    "clip-text-enc": 0.3,
+}
 VOCABULARY = {
     "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
     "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
@@ -99,7 +115,7 @@ def fetch(
     folder: str | Path | None = None,
     *,
     base_url: str | None = None,
-    progress: bool = True,
+    progress: Progress = True,
     files: Mapping[str, tuple[Published, ...]] = FILES,
 ) -> list[Path]:
     """Download the file or files of ``name``, or check those that are already there.
@@ -111,7 +127,8 @@ def fetch(
     Args:
         folder: where to (default: ``folders.models_dir``).
         base_url: a mirror that serves the same file names.
-        progress: show a bar and what was done, on stderr.
+        progress: show a bar and what was done, on stderr; or a function that is told the bytes that are there and the
+            size of the file. An exception that it raises ends the download, which the next call continues.
         files: what can be downloaded.
     Raises:
         DownloadError: unknown name, no network, a wrong or changed file, no space, or a folder that cannot be written.
@@ -126,35 +143,45 @@ def fetch(
         raise DownloadError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
-def _fetch_file(file: Published, folder: Path, base_url: str, progress: bool) -> Path:
+def _fetch_file(file: Published, folder: Path, base_url: str, progress: Progress) -> Path:
     """Fetch or check one file, alone: another process that wants the same file waits until this one is done."""
     path = folder / file.filename
     with _lock(path, progress):
         done = _fetch_locked(file, path, base_url, progress)
-    if progress:
+    if progress is True:
         print(f"{path} {done}", file=sys.stderr)
     return path
 
 
 @contextmanager
-def _lock(path: Path, progress: bool) -> Iterator[None]:
+def _lock(path: Path, progress: Progress) -> Iterator[None]:
     """Hold the lock of a file. The operating system frees it when the process ends, however that happens."""
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        if progress:
+        if progress is True:
             print(f"{path} is being fetched by another process: waiting for it", file=sys.stderr)
-        lock.acquire()
+        _wait_for(lock, path, progress)
     try:
         yield
     finally:
         lock.release()
 
 
-def _fetch_locked(file: Published, path: Path, base_url: str, progress: bool) -> str:
+def _wait_for(lock: FileLock, path: Path, progress: Progress) -> None:
+    """Acquire the lock of ``path`` when the process that holds it is done."""
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=LOCK_CHECKS)
+        except Timeout:
+            if callable(progress):
+                progress(_size(_part(path)), None)
+
+
+def _fetch_locked(file: Published, path: Path, base_url: str, progress: Progress) -> str:
     """Fetch or check one file. Returns what was done, for a message."""
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     if path.exists():
         try:
             _verify_and_record(file, path, path)
@@ -201,7 +228,7 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _download(url: str, part: Path, progress: bool) -> None:
+def _download(url: str, part: Path, progress: Progress) -> None:
     """Bring ``part`` to its full length, with new attempts as long as bytes arrive."""
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"{url}: the address must begin with http:// or https://")
@@ -219,7 +246,7 @@ def _download(url: str, part: Path, progress: bool) -> None:
             time.sleep(RETRY_DELAY * 2 ** (failures - 1))
 
 
-def _attempt(url: str, part: Path, progress: bool) -> None:
+def _attempt(url: str, part: Path, progress: Progress) -> None:
     """One request, which continues ``part`` if the server still has the same file, and else starts again."""
     have, validator_file = _size(part), _validator_file(part)
     validator = _read_validator(validator_file) if have else ""
@@ -252,7 +279,7 @@ def _attempt(url: str, part: Path, progress: bool) -> None:
         _append(response, part, have, progress)
 
 
-def _append(response: HTTPResponse, part: Path, have: int, progress: bool) -> None:
+def _append(response: HTTPResponse, part: Path, have: int, progress: Progress) -> None:
     """Write the body of ``response`` behind the ``have`` bytes of ``part``."""
     length = response.headers.get("Content-Length")
     if length and not length.isdecimal():
@@ -262,12 +289,21 @@ def _append(response: HTTPResponse, part: Path, have: int, progress: bool) -> No
     if total and total - have > free:
         raise DownloadError(f"{part} needs {total - have} more bytes, but only {free} are free on its disk")
     bar = tqdm(
-        desc=part.stem, initial=have, total=total, unit="B", unit_scale=True, unit_divisor=1024, disable=not progress
+        desc=part.stem,
+        initial=have,
+        total=total,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        disable=progress is not True,
     )
     with bar, part.open("ab") as file:
         while chunk := _read(response):
             file.write(chunk)
             bar.update(len(chunk))
+            have += len(chunk)
+            if callable(progress):
+                progress(have, total)
         file.flush()
         os.fsync(file.fileno())
     if total and _size(part) != total:
@@ -286,6 +322,11 @@ def _validator(response: HTTPResponse) -> str:
     """What tells two versions of a file apart, as If-Range takes it; "" if the server does not say."""
     etag = response.headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+def _part(path: Path) -> Path:
+    """Where the beginning of an interrupted download of ``path`` is kept."""
+    return path.with_name(path.name + ".part")
 
 
 def _validator_file(part: Path) -> Path:

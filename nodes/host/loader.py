@@ -10,13 +10,14 @@ import torch
 
 from ...glide_core.errors import CheckpointError
 from ...glide_core.files import checkpoints
-from ...glide_core.models.config import PUBLISHED
+from ...glide_core.files.folders import published_filename
 from ...glide_core.models.text2im import split_state_dict
+from . import published
 from .conditioning import encoder_tag
 from .model import load_model
+from .published import FOLDER
 from .text import load_clip
 
-FOLDER = "glide"
 EXTENSIONS = {".pt", ".pth", ".ckpt", ".safetensors"}
 EMBEDDED = " (embedded)"
 
@@ -29,34 +30,38 @@ def register_folder() -> None:
 
 
 def checkpoint_names() -> list[str]:
-    """The loader's choices: the embedded models, then the files of models/glide."""
-    return [stem + EMBEDDED for stem in _embedded()] + folder_paths.get_filename_list(FOLDER)
+    """The loader's choices: the embedded models, the files of models/glide, and the published models to download."""
+    embedded = [stem + EMBEDDED for stem in _embedded()]
+    return embedded + folder_paths.get_filename_list(FOLDER) + published.missing_labels()
 
 
 def _embedded() -> dict[str, Path]:
     files = {path.stem: path for path in checkpoints.TINY_FOLDER.glob("*.safetensors")}
-    return dict(sorted(files.items()))
+    return dict(sorted(files.items(), key=lambda item: published.reading_order(item[0])))
 
 
 def checkpoint_path(name: str) -> Path:
     """The file of one of ``checkpoint_names``, also in the spellings of saved graphs from elsewhere.
 
-    Windows writes "folder\\name", and an embedded model may be called "tiny-base" or "tiny-base.safetensors".
+    Windows writes "folder\\name", an embedded model may be called "tiny-base" or "tiny-base.safetensors", and a
+    published one "base" or as it was called before it was downloaded.
 
     Raises:
         CheckpointError: there is no such model; the message says how to get it if it is a published one.
     """
     plain = name.replace("\\", "/")
+    name_of_published = published.name_of(plain)
+    wanted = {plain, published_filename(name_of_published)} if name_of_published else {plain}
     for file in folder_paths.get_filename_list(FOLDER):
-        if file.replace("\\", "/") == plain:
+        if file.replace("\\", "/") in wanted:
             return Path(folder_paths.get_full_path_or_raise(FOLDER, file))
     stem = plain.removesuffix(EMBEDDED).removesuffix(".safetensors")
     if stem in _embedded():
         return _embedded()[stem]
-    kind = plain.removesuffix(".pt").replace("_", "-")
-    if kind in PUBLISHED:
+    if name_of_published:
         raise CheckpointError(
-            f"{name} is not in models/glide: download it with `glide fetch {kind}` and put the file there"
+            f"{published_filename(name_of_published)} is not in models/glide: click Download on this node, or run "
+            f"`glide fetch {name_of_published}` and put the file there"
         )
     raise CheckpointError(f"{name} is not in models/glide: choose one of {', '.join(checkpoint_names())}")
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import random
-import re
 import signal
-import socket
-import struct
 import sys
-import threading
 import time
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
@@ -24,77 +20,16 @@ import torch
 from glide_core.files import checkpoints, detect, download
 from glide_core.files.download import DownloadError, Published, fetch
 from glide_core.models.config import PUBLISHED, TINY_BASE
+from published_server import PublishedServer
 
 SMALL = dataclasses.replace(TINY_BASE, num_channels=16, xf_width=32, xf_layers=1, channel_mult=(1, 1), vocab_size=300)
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        server = self.server
-        server.requests.append(self.headers.get("Range"))
-        if server.redirect:
-            self.send_response(302)
-            self.send_header("Location", server.redirect)
-            self.send_header("Content-Length", "0")
-            return self.end_headers()
-        if self.path not in server.files:
-            return self.send_error(404)
-        if server.status and (code := server.status.pop(0)) != 200:
-            return self.send_error(code)
-        content = server.files[self.path]
-        etag = f'"{hashlib.md5(content).hexdigest()}"'
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        start = int(wanted[1]) if wanted and server.ranges else 0
-        if server.if_range and self.headers.get("If-Range") != etag:
-            start = 0
-        if start >= len(content):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(content)}")
-            self.send_header("Content-Length", "0")
-            return self.end_headers()
-        self.send_response(206 if start else 200)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if server.etag:
-            self.send_header("ETag", etag)
-        self.send_header("Content-Type", server.content_type)
-        self.send_header("Content-Length", server.length or str(len(content) - start))
-        self.end_headers()
-        if server.slow:
-            for i in range(start, len(content), server.slow):
-                self.wfile.write(content[i : i + server.slow])
-                time.sleep(0.01)
-            return
-        stop = server.stop_after.pop(0) if server.stop_after else None
-        self.wfile.write(content[start:][:stop])
-        if stop is not None:
-            self.close_connection = True
-            if server.reset:  # RST instead of FIN: "connection reset by peer"
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-
-    def log_message(self, *args):
-        pass
 
 
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setattr(download, "RETRY_DELAY", 0.01)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.handle_error = lambda *args: None
-    server.files, server.requests = {}, []
-    server.ranges, server.if_range, server.etag, server.reset = True, True, True, False
-    server.content_type, server.length, server.redirect = "application/octet-stream", "", ""
-    server.slow = 0  # bytes to send at once, with pauses
-    server.stop_after, server.status = [], []  # bytes to send and codes to answer, one for each request
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with PublishedServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -492,3 +427,35 @@ def test_circle_of_redirections(get, server):
 def test_address_that_is_none(get, mirror):
     with pytest.raises(DownloadError, match="the address must begin with http:// or https://"):
         get(base_url=mirror or "/")
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_function_is_told_the_progress(get, content):
+    told = []
+    get(progress=lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(content), len(content))
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+def test_a_function_ends_the_download_and_the_next_goes_on(get, server, content, tmp_path):
+    server.slow = len(content) // 50
+
+    def stop_at_half(done, total):
+        if done > total / 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        get(progress=stop_at_half)
+    assert (tmp_path / "models" / "base.pt.part").stat().st_size > len(content) / 2
+    assert not (tmp_path / "models" / "base.pt").exists()
+    assert get()[0].read_bytes() == content
+    assert server.requests[0] is None and server.requests[1].startswith("bytes=")
+
+
+@pytest.mark.parametrize("name", download.CHECKPOINTS)
+def test_told_sizes_are_those_of_the_tensors(name):
+    numbers = sum(math.prod(shape) for shape in download.CHECKPOINTS[name]().values())
+    assert download.GIGABYTES[name] == round(4 * numbers / 1e9, 1)

@@ -31,6 +31,7 @@ NODES = """() => app.graph.nodes.map((node) => ({
     known: node.type in LiteGraph.registered_node_types,
     widgets: Object.fromEntries((node.widgets ?? []).map((widget) => [widget.name, widget.value])),
 }))"""
+VERSION = "() => window.__COMFYUI_FRONTEND_VERSION__"
 PROMPT = "async () => (await app.graphToPrompt()).output"
 
 
@@ -94,6 +95,12 @@ class Browser:
     def prompt(self):
         """The open graph in API format, as the Run button would send it: fit for Host.run."""
         return self.page.evaluate(PROMPT)
+
+    def shot(self, name):
+        """Keeps a picture of the page in build/screenshots/<version of the frontend>: look at it."""
+        folder = Path(__file__).parents[2] / "build" / "screenshots" / self.page.evaluate(VERSION)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.screenshot(folder / f"{name}.png")
 
     def dismiss(self):
         """Closes a dialog over the canvas: older frontends show missing models that way."""

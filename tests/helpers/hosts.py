@@ -58,6 +58,25 @@ def free_port():
         return probe.getsockname()[1]
 
 
+# A custom node that changes what the pack downloads, once every pack is loaded. The pack itself has no such setting.
+PUBLISHED_ELSEWHERE = """
+import sys
+from functools import partial
+from server import PromptServer
+
+NODE_CLASS_MAPPINGS = {}
+
+async def patch(app):
+    (download,) = (module for name, module in sys.modules.items() if name.endswith("glide_core.files.download"))
+    core = download.__name__.removesuffix(".files.download")
+    tiny = sys.modules[core + ".models.config"].TINY_BASE
+    shapes = partial(sys.modules[core + ".files.detect"].shapes, tiny)
+    download.FILES = {"base": (download.Published("base.pt", URL, shapes),)}
+
+PromptServer.instance.app.on_startup.append(patch)
+"""
+
+
 class HostError(Exception):
     """A prompt that ComfyUI refused (node_errors) or could not finish (detail: its execution event)."""
 
@@ -68,10 +87,14 @@ class HostError(Exception):
 
 
 class Host:
-    """One running server with a base directory of its own; the project is its only custom node."""
+    """One running server with a base directory of its own; the project is its only custom node.
 
-    def __init__(self, checkout):
+    With the `url` of a PublishedServer, the server downloads "base" from there, as a model of the tiny size.
+    """
+
+    def __init__(self, checkout, url=None):
         self.checkout = checkout
+        self.published_url = url
         self.version = version(checkout)
         self.base = Path(tempfile.mkdtemp(prefix="glide-host-"))
         self.log_path = self.base / "server.log"
@@ -98,6 +121,9 @@ class Host:
         for folder in ("custom_nodes", "models", "input", "output", "user/default"):
             (self.base / folder).mkdir(parents=True)
         (self.base / "custom_nodes" / PACK).symlink_to(PROJECT, target_is_directory=True)
+        if self.published_url:
+            patch = PUBLISHED_ELSEWHERE.replace("URL", repr(self.published_url))
+            (self.base / "custom_nodes" / "published_elsewhere.py").write_text(patch)
         # A first visit opens a template browser over the canvas.
         settings = {"Comfy.TutorialCompleted": True}
         (self.base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(settings))

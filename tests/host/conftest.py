@@ -2,6 +2,7 @@ import pytest
 
 from browser import Browser, missing_browser
 from hosts import HOSTS, Host, find_checkouts, version
+from published_server import PublishedServer
 
 NO_HOST = f"no ComfyUI: set COMFYUI_PATH to a checkout, or put checkouts into {HOSTS}"
 
@@ -23,10 +24,17 @@ def pytest_collection_modifyitems(items):
             item.add_marker("host")
 
 
+@pytest.fixture(scope="session")
+def published_server():
+    """Where the host downloads from."""
+    with PublishedServer() as server:
+        yield server
+
+
 @pytest.fixture(scope="session", params=host_params())
-def host(request):
+def host(request, published_server):
     """A running ComfyUI with this project as its only custom node, once per version found."""
-    with Host(request.param) as running:
+    with Host(request.param, published_server.url) as running:
         yield running
 
 
