@@ -33,8 +33,7 @@ class GlideLoader(io.ComfyNode):
                     "checkpoint",
                     options=checkpoint_names(),
                     tooltip="The model to load. The embedded models need no download; they are tiny and know coloured "
-                    "shapes only. To get OpenAI's models, run `glide fetch base upsample` and put the files into "
-                    "models/glide.",
+                    "shapes only. For a model of OpenAI's that is not downloaded, this node shows a Download button.",
                 ),
                 io.Combo.Input(
                     "dtype",

@@ -211,8 +211,8 @@ def test_a_folder_in_the_spelling_of_windows(host):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("base.pt", "checkpoint - base.pt is not in models/glide: download it with `glide fetch base`"),
-        ("upsample_inpaint.pt", "download it with `glide fetch upsample-inpaint`"),
+        ("base.pt", "checkpoint - base.pt is not in models/glide: click Download on this node"),
+        ("upsample_inpaint.pt", "run `glide fetch upsample-inpaint`"),
         ("house.safetensors", "house.safetensors is not in models/glide: choose one of tiny-base"),
     ],
 )

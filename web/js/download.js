@@ -8,7 +8,7 @@ import { api } from "../../../scripts/api.js"
 
 const CHECKPOINT = "checkpoint"
 const PANEL = "glide_download"
-const PANEL_HEIGHT = 76
+const PANEL_HEIGHT = 84
 const POLL_MS = 500
 const MEGABYTE = 1e6
 
@@ -106,6 +106,7 @@ function makePanel(node) {
     })
     root.dataset.testid = "glide-download"
     const button = element("button", {
+        flexShrink: "0",
         padding: "4px 8px",
         borderRadius: "6px",
         border: "1px solid var(--border-color)",
@@ -113,7 +114,7 @@ function makePanel(node) {
         color: "var(--input-text)",
         cursor: "pointer",
     })
-    const bar = element("progress", { width: "100%", height: "8px", accentColor: "#3a9bdc" })
+    const bar = element("progress", { flexShrink: "0", width: "100%", height: "8px", accentColor: "#3a9bdc" })
     const line = element("div", { lineHeight: "1.25", overflowWrap: "anywhere" })
     button.addEventListener("click", () => button.act())
     root.append(button, bar, line)
@@ -168,7 +169,7 @@ function showPanel({ button, bar, line }, model) {
     if (running) line.textContent = progressText()
     else if (waits) line.textContent = `Waits until ${download.file} is there`
     else if (stopped) line.textContent = download.error || "Cancelled. What has arrived is kept."
-    else line.textContent = "OpenAI published this model. It goes to models/glide."
+    else line.textContent = "By OpenAI. It goes to models/glide."
     line.title = line.textContent
 }
 
