@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,19 +175,16 @@ def converted(file: Image.Image, mode: str, *, tell: Callable[[str], None] | Non
     Raises:
         ImageError: its values are 32-bit integers, or floating point outside of 0..1: their range cannot be told.
     """
-    return _in_mode(_upright(file, tell or _warn), mode, file)
+    return _in_mode(_upright(file, tell), mode, file)
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, GlideWarning, stacklevel=4)
-
-
-def _upright(file: Image.Image, tell: Callable[[str], None] = _warn) -> Image.Image:
+def _upright(file: Image.Image, tell: Callable[[str], None] | None = None) -> Image.Image:
     try:
         return ImageOps.exif_transpose(file)
     except Exception as error:  # a damaged EXIF block can raise anything
         name = getattr(file, "filename", "picture")
-        tell(f"the EXIF block of {name} is damaged and ignored ({error})")
+        told = tell or partial(warnings.warn, category=GlideWarning, stacklevel=3)
+        told(f"the EXIF block of {name} is damaged and ignored ({error})")
         return file.copy()
 
 
