@@ -16,7 +16,7 @@ from torch import Tensor
 from .diffusion.arguments import mask_batch, negative_list, of_size, padded, picture_batch, prompt_list
 from .diffusion.composition import compose
 from .diffusion.finite import FiniteCheck
-from .diffusion.guidance import Denoiser, TextEncoding
+from .diffusion.guidance import Denoiser, TextEncoding, guided_sigmas
 from .diffusion.inpainting import REPAINT_PASSES, InpaintDenoiser, Inpainting, fit_mask, repainting
 from .diffusion.noise import Seed, StepNoise, seeded_noise
 from .diffusion.options import SAMPLING as SAMPLING
@@ -112,8 +112,7 @@ class Stage:
         Returns:
             [B, 3, H, W] float32 in -1..1.
         Raises:
-            OptionError: the size or an option does not fit the model, there is not one entry for each picture, or a
-                part of a prompt has an absurd weight.
+            OptionError: the size or an option does not fit, or there is not one entry for each picture.
             ImageError: the image does not fit.
             NotFiniteError: the model gave NaN or infinite numbers.
         """
@@ -136,6 +135,8 @@ class Stage:
             uncond=self.encode(composition.uncond_texts) if composition.uncond is not None else None,
             composition=composition,
             guidance_scale=options.guidance_scale,
+            guided_sigmas=guided_sigmas(sigmas, options.guidance_from, options.guidance_until),
+            cache_interval=options.cache_interval,
             threshold=options.threshold,
             conditions=conditions or {},
             tile=tile,

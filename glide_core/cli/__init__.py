@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import GlideError, GlideWarning
+from . import preset
 
 COMMANDS = {
     "generate": "draw pictures of a prompt",
@@ -91,5 +92,6 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         if name in argv[:1]:
             module = importlib.import_module(f".{name}", __name__)
             module.add_arguments(command)
+            preset.use_as_defaults(command, argv[1:])
             command.set_defaults(run=module.run)
     return parser.parse_args(argv)

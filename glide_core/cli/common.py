@@ -110,6 +110,25 @@ def sampling_options(
         metavar="SCALE",
         help="scale of the initial noise (default: %(default)s)",
     )
+    add(
+        f"--{prefix}guidance-from",
+        type=number(0, 1),
+        metavar="PART",
+        help="share of the steps after which guidance begins; steps without it take half the time (default: 0)",
+    )
+    add(
+        f"--{prefix}guidance-until",
+        type=number(0, 1),
+        metavar="PART",
+        help="share of the steps after which guidance ends (default: 1)",
+    )
+    add(
+        f"--{prefix}cache-interval",
+        type=count,
+        metavar="STEPS",
+        help="compute the deep layers of the network once in so many steps, and take what they said in the others; 2 "
+        "and 3 are faster and lose some detail (default: 1)",
+    )
     old_name(add, f"--{prefix}guidance", f"{prefix}guidance_scale", number(0, 100))
     old_name(add, f"--{prefix}temp", f"{prefix}temperature", number(0, 10))
 
@@ -124,6 +143,8 @@ def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
 
     names = ("steps", "sampler", "guidance_scale", "eta", "threshold", "temperature")
     values = {name: getattr(args, prefix + name) for name in names}
+    chosen = {name: getattr(args, prefix + name) for name in ("guidance_from", "guidance_until", "cache_interval")}
+    values |= {name: value for name, value in chosen.items() if value is not None}
     return Sampling(**values, as_reference="as_reference" in args)
 
 
@@ -138,7 +159,18 @@ def compute(args: argparse.Namespace) -> Compute:
 
 def parameters(args: argparse.Namespace, where: Compute) -> dict[str, object]:
     """What a picture depends on, under the names of the options that set it, for the picture's file."""
-    elsewhere = ("run", "prompts", "output", "batch", "sheet", "overwrite", "list_words", "json")
+    elsewhere = (
+        "run",
+        "prompts",
+        "output",
+        "batch",
+        "sheet",
+        "overwrite",
+        "list_words",
+        "json",
+        "preset",
+        "preset_prefixes",
+    )
     found = {
         name.replace("_", "-"): str(value) if isinstance(value, Path) else value
         for name, value in vars(args).items()

@@ -12,6 +12,7 @@ from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import OptionError
 from ..prompts import Prompt, read_prompts
 from . import common, outputs, words
+from .preset import preset_option
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -96,6 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
     common.reference_option(parser)
+    preset_option(parser, base="", upsampler="upsample-")
     common.sampling_options(
         parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance-scale 3"
     )

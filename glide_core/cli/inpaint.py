@@ -13,6 +13,7 @@ from ..choices import BLENDS, REPAINT_PASSES
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import GlideWarning, ImageError, OptionError
 from . import common, outputs, words
+from .preset import preset_option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,6 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--upsampler", metavar="FILE", help="the inpainting upsampler that belongs to the file in --checkpoint")
     common.reference_option(parser)
+    preset_option(parser, base="", upsampler="upsample-")
     common.sampling_options(
         parser, "", Sampling(), "base model", "GLIDE's published: --steps 100 --sampler ddpm --guidance-scale 5"
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..diffusion.options import UPSAMPLING
 from . import common, outputs, words
+from .preset import preset_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser, "tiny (embedded; the default), openai (after `glide fetch upsample`), or the file of an upsampler"
     )
     common.reference_option(parser)
+    preset_option(parser, upsampler="")
     common.sampling_options(
         parser,
         "",

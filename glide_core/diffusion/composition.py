@@ -115,6 +115,14 @@ class Composition:
         uncond = None if self.uncond is None else self.uncond.to(device)
         return replace(self, pictures=self.pictures.to(device), cond=self.cond.to(device), uncond=uncond)
 
+    def unguided(self) -> tuple[Tensor, Composition]:
+        """The numbers [r] of the rows that steps without guidance need, and what these rows make up."""
+        numbers = self.cond.rows.unique()
+        texts = [*self.uncond_texts, *self.cond_texts]
+        cond = Mixture(torch.searchsorted(numbers, self.cond.rows), self.cond.weights)
+        kept = [texts[number] for number in numbers.tolist()]
+        return numbers, Composition([], kept, self.pictures[numbers], cond, None)
+
 
 def compose(prompts: Sequence[str], negatives: Sequence[str] | None) -> Composition:
     """Plan the rows of a batch.

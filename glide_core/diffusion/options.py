@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from ..choices import SAMPLERS
@@ -20,6 +21,9 @@ class Sampling:
         eta: DDIM's noise, 0 to 1; other samplers ignore it.
         threshold: None clips x_start at every step; 0..1 is dynamic thresholding.
         temperature: scale of the initial noise.
+        guidance_from, guidance_until: the shares of the steps after which guidance begins and ends, 0 and 1 for all;
+            steps outside take half the time.
+        cache_interval: in how many steps the deep layers of the U-Net are computed once; 1 is in each.
         as_reference: walk exactly as OpenAI's code does, with what the network gets wrong at strong noise: see
             ``prediction``.
     """
@@ -31,6 +35,9 @@ class Sampling:
     threshold: float | None = None
     temperature: float = 1.0
     as_reference: bool = False
+    guidance_from: float = 0.0
+    guidance_until: float = 1.0
+    cache_interval: int = 1
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -40,6 +47,13 @@ class Sampling:
                 raise OptionError(f"{name} is {getattr(self, name)}: give a finite number")
         if not 0 <= self.eta <= 1:
             raise OptionError(f"eta is {self.eta}: give a number from 0 to 1")
+        if not 0 <= self.guidance_from <= self.guidance_until <= 1:
+            raise OptionError(
+                f"guidance_from is {self.guidance_from} and guidance_until {self.guidance_until}: give shares of the "
+                "steps from 0 to 1, the first not above the second"
+            )
+        if not isinstance(self.cache_interval, numbers.Integral) or self.cache_interval < 1:
+            raise OptionError(f"cache_interval is {self.cache_interval}: give a whole number, 1 or more")
         if self.threshold is not None and not 0 < self.threshold <= 1:
             raise OptionError(f"threshold is {self.threshold}: give a number above 0 and up to 1, or None to clip")
 

@@ -167,6 +167,13 @@ TextKeys = dict[AttentionBlock, tuple[Tensor, ...]]
 Context = Tensor | TextKeys  # a text [B, xf_width, N], or the keys and values that all blocks make of it
 
 
+class Deep:
+    """What the deep layers made in an earlier step, for steps that compute the outermost ones alone (DeepCache)."""
+
+    def __init__(self) -> None:
+        self.features: Tensor | None = None
+
+
 class Block(nn.Sequential):
     """Layers of one U-Net stage, run with the timestep embedding and the text."""
 
@@ -270,7 +277,7 @@ class UNet(nn.Module):
         layers_of_all = [layer for block in blocks for layer in block.children()]
         return {layer: layer.text_keys(context) for layer in layers_of_all if isinstance(layer, AttentionBlock)}
 
-    def forward(self, x: Tensor, timesteps: Tensor, context: Context, y: Tensor) -> Tensor:
+    def forward(self, x: Tensor, timesteps: Tensor, context: Context, y: Tensor, deep: Deep | None = None) -> Tensor:
         """Predict eps and the variance channels.
 
         Args:
@@ -278,16 +285,25 @@ class UNet(nn.Module):
             timesteps: [B], 0..999, may be fractional.
             context: [B, N, xf_width], the text transformer's output, or its ``text_keys``.
             y: [B, 4 * num_channels], its projected last token, added to the timestep embedding.
+            deep: where it has features, these stand for all but the first and the last block; else it gets them.
         Returns:
             [B, 6, H, W]: eps, then the position of the log variance in [-1, 1] (Nichol & Dhariwal 2021, eq. 15).
         """
         emb = self.embed(timesteps, y, x.dtype)
         context = context.transpose(1, 2) if isinstance(context, Tensor) else context
-        h, skips = x.contiguous(memory_format=torch.channels_last), []
+        h, skips = x.contiguous(memory_format=torch.channels_last), list[Tensor]()
         for block in self.input_blocks:
             h = block(h, emb, context)
             skips.append(h)
+            if deep is not None and deep.features is not None:
+                return self._last(deep.features, skips[0], emb, context)
         h = self.middle_block(h, emb, context)
-        for block in self.output_blocks:
+        for block in list(self.output_blocks)[:-1]:
             h = block(torch.cat([h, skips.pop()], dim=1), emb, context)
+        if deep is not None:
+            deep.features = h
+        return self._last(h, skips[0], emb, context)
+
+    def _last(self, h: Tensor, skip: Tensor, emb: Tensor, context: Context) -> Tensor:
+        h = self.output_blocks[-1](torch.cat([h, skip], dim=1), emb, context)
         return self.out(h)
