@@ -11,6 +11,7 @@ from ..choices import BATCH_COLUMNS, SHARD_SIZE
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import CheckpointError, GlideError, OptionError
 from . import common, outputs
+from .preset import preset_option
 
 if TYPE_CHECKING:
     from ..batch.request import BatchRequest, Models
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
     add("--base-inpaint", metavar="FILE", help="the inpainting base model, for rows with image and mask")
     add("--upsample-inpaint", metavar="FILE", help="the inpainting upsampler, for rows with image and mask")
+    preset_option(parser, base="", upsampler="upsample-")
     common.sampling_options(parser, "", Sampling(), "base models", "for rows that do not say")
     common.sampling_options(
         parser, "upsample-", UPSAMPLING, "upsamplers", "for all rows, but those with an image and no mask may say"
