@@ -172,30 +172,25 @@ def sample_plms(
     *,
     noise: Noise | None = None,
 ) -> Tensor:
-    """Pseudo linear multistep (Liu 2022, eq. 12): Adams-Bashforth on eps, of an order that grows from 1 to 4.
+    """Pseudo linear multistep (Liu 2022, eq. 12) of order 2: Adams-Bashforth on eps.
 
-    It starts with an Euler step: the paper's improved one multiplies errors of eps by the base's first sigma, 20291.
+    Two terms and not the paper's four, which are of no higher order on a schedule's uneven steps, and multiply what the
+    network and half precision get wrong about eps by 6.7 where two multiply it by 2. It starts with an Euler step: the
+    paper's improved one multiplies errors of eps by the base's first sigma, 20291.
     """
     extra_args = extra_args or {}
     ones = x.new_ones(x.shape[0])
-    history: list[Tensor] = []
+    previous: Tensor | None = None
     for i, (sigma, sigma_next) in _steps(sigmas):
         denoised = model(x, sigmas[i] * ones, **extra_args)
         _report(callback, i, x, sigmas[i], denoised)
         if sigma_next == 0:
             return denoised
-        history = [(x - denoised) / sigma, *history[:3]]
-        x = x + (sigma_next - sigma) * _adams_bashforth(history)
+        eps = (x - denoised) / sigma
+        slope = eps if previous is None else 1.5 * eps - 0.5 * previous
+        x = x + (sigma_next - sigma) * slope
+        previous = eps
     return x
-
-
-def _adams_bashforth(eps: list[Tensor]) -> Tensor:
-    """eps, newest first, up to 4 of them."""
-    weights = {1: (1,), 2: (3, -1), 3: (23, -16, 5), 4: (55, -59, 37, -9)}[len(eps)]
-    total = torch.zeros_like(eps[0])
-    for weight, each in zip(weights, eps):
-        total = total + weight * each
-    return total / sum(weights)
 
 
 @torch.no_grad()
