@@ -35,6 +35,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Tasks:
+    """The shards of a driver that are to be painted, as a stream that can start again, in another process too.
+
+    Attributes:
+        done: the numbers of the shards that are not to be painted.
+    """
+
+    request: BatchRequest
+    done: frozenset[int]
+
+    def __iter__(self) -> Iterator[ShardTask]:
+        return survey.tasks(self.request, self.done)
+
+
+@dataclass(frozen=True)
 class Advanced:
     """Rows were done, and some of them failed. A negative number takes back what was counted of a shard."""
 
@@ -94,7 +109,7 @@ def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals
             log,
         )
         with progress:
-            _follow(engine(plan, survey.tasks(request, set(done))), progress, request)
+            _follow(engine(plan, Tasks(request, frozenset(done))), progress, request)
         return Totals(progress.done, progress.errors)
 
 

@@ -64,11 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _work_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how the work is shared, and what happens to failures").add_argument
+    add("--engine", choices=("local", "ray"), default="local", help="paint on this machine, or in a Ray cluster")
+    add("--address", metavar="ADDRESS", help="of the Ray cluster, or auto (default: start Ray on this machine)")
     add(
         "--workers",
         type=_whole,
         metavar="N",
-        help="processes that paint; 0 paints in this one (default: one for each GPU, or for each core)",
+        help="processes that paint; 0 paints in this one (default: one for each GPU, or for each core; with Ray as "
+        "many as there is room for)",
     )
     add(
         "--batch",
@@ -158,6 +161,12 @@ def _models(args: argparse.Namespace) -> Models:
 
 
 def _engine(args: argparse.Namespace, request: BatchRequest) -> Engine:
+    if args.engine == "ray":
+        from ..batch.ray_engine import RayEngine
+
+        return RayEngine(args.address, args.workers or None)
+    if args.address is not None:
+        raise OptionError("--address is for --engine ray")
     from ..batch.local import LocalEngine, inline
 
     workers = _default_workers(request) if args.workers is None else args.workers

@@ -26,7 +26,7 @@ SECONDS = float(os.environ.get("GLIDE_KILL_SECONDS", "20"))
 def glide(*arguments, **options):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "glide_core", "batch", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen(command, env=environment, text=True, **{"stderr": subprocess.PIPE, **options})
 
 
 def family(pid: int) -> list[int]:
