@@ -42,3 +42,8 @@ class GlideWarning(UserWarning):
 
 class NotFiniteError(GlideError):
     """A model gave numbers that are NaN or infinite, which no picture can be made of."""
+
+
+def counted(number: int, noun: str) -> str:
+    """How many there are, for messages: "1 picture", "2 pictures"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

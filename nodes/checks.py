@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from ..glide_core.diffusion.schedule import NoiseSchedule
@@ -16,6 +16,15 @@ def named(node_id: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(f"{node_id}: {error}") from error
+
+
+# The host calls check_lazy_status when all inputs are there that are not declared lazy, and evaluates those that it
+# names afterwards. So an error in it comes before the sampling that makes a picture for this node.
+
+
+def still_to_come(inputs: Mapping[str, object], *names: str) -> list[str]:
+    """Those of the lazy inputs that are connected and not evaluated yet."""
+    return [name for name in names if name in inputs and inputs[name] is None]
 
 
 # The host calls a node's validate_inputs with the values of its widgets, and with None for a widget whose value comes

@@ -45,6 +45,8 @@ class GlideUpsampleConditioning(io.ComfyNode):
     @classmethod
     def execute(cls, clip, positive, negative, latent=None, image=None) -> io.NodeOutput:
         with named("GlideUpsampleConditioning"):
+            for name, prompts in (("positive", positive), ("negative", negative)):
+                conditioning.require_repeatable(clip, name, prompts)
             picture = picture_to_enlarge(latent, image)
             positive = conditioning.for_upsampler(clip, positive, picture)
             negative = conditioning.for_upsampler(clip, negative, picture)

@@ -6,12 +6,15 @@ from ..glide_core.diffusion.inpainting import REPAINT_PASSES, fit_mask
 from ..glide_core.editing import regions
 from ..glide_core.images import to_channels_first, to_channels_last
 from ..glide_core.pipeline import Sampling
-from .checks import named, steps_error
+from .checks import named, steps_error, still_to_come
 from .host import feedback
 from .host.images import shrink_to_model
 from .host.inpainting import inpaint_latent
-from .host.sampling import placed, require_kind
+from .host.sampling import placed, require_kind, require_prompts
 from .schema import DEFAULTS, batch_index_input, denoise_input, negative_input, sampling_inputs, schema
+
+SHRINK, CROP, REFUSE = "shrink", "crop around mask", "refuse"
+PHOTO = 256  # an image with longer sides is more than a square from GlideCrop, and its user is told that it is reduced
 
 
 class GlideInpaint(io.ComfyNode):
@@ -30,10 +33,13 @@ class GlideInpaint(io.ComfyNode):
                     "positive", tooltip="The prompt: what the whole picture shows once it is repainted."
                 ),
                 io.Image.Input(
-                    "image", tooltip="The picture, best a square from GlideCrop. This node reduces it to 64 pixels."
+                    "image",
+                    lazy=True,
+                    tooltip="The picture, best a square from GlideCrop. fit says what happens to a larger one.",
                 ),
                 io.Mask.Input(
                     "mask",
+                    lazy=True,
                     tooltip="White is repainted and black is kept. The mask may have any size. Grey is repainted by "
                     "degree: the darker it is, the closer the result stays to what was there.",
                 ),
@@ -65,11 +71,23 @@ class GlideInpaint(io.ComfyNode):
                     "the fastest. With hide_until 0 it has no effect.",
                 ),
                 batch_index_input(),
+                io.Combo.Input(
+                    "fit",
+                    options=[SHRINK, CROP, REFUSE],
+                    default=SHRINK,
+                    optional=True,
+                    tooltip="What to do with an image that is larger than the 64x64 pixels that the model paints. "
+                    "shrink reduces the whole image. crop around mask repaints a square around the mask and puts it "
+                    "back, so that the image keeps its size; the new part is enlarged from 64 pixels. For detail in a "
+                    "photo put GlideCrop before this node, and GlideUpsampler and GlideStitch after it. refuse is an "
+                    "error.",
+                ),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The small picture, for GlideUpsampler."),
                 io.Image.Output(
-                    tooltip="The same picture as an image. If the mask is empty, this is the image as it came."
+                    tooltip="The same picture as an image; with fit 'crop around mask' the whole image. If the mask is "
+                    "empty, this is the image as it came."
                 ),
             ],
             hidden=[io.Hidden.unique_id],
@@ -78,6 +96,13 @@ class GlideInpaint(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, steps):
         return steps_error(steps)
+
+    @classmethod
+    def check_lazy_status(cls, model, positive, negative=None, **others):
+        with named("GlideInpaint"):
+            require_kind(model, "base-inpaint")
+            require_prompts(model, positive, negative)
+        return still_to_come(others, "image", "mask")
 
     @classmethod
     def execute(
@@ -96,11 +121,16 @@ class GlideInpaint(io.ComfyNode):
         negative=None,
         repaint_passes=REPAINT_PASSES,
         batch_index=0,
+        fit=SHRINK,
     ) -> io.NodeOutput:
         with named("GlideInpaint"):
-            require_kind(model, "base-inpaint")
-            mask = regions.fit(image, mask)
-            small = to_channels_first(shrink_to_model(image, model.model.config))
+            mask, config = regions.fit(image, mask), model.model.config
+            squares = regions.around(mask) if fit == CROP else []
+            if squares:
+                pieces, holes = regions.cut(image[..., :3], mask, squares, config.image_size)
+            else:
+                pieces, holes = shrink_to_model(image, config, refuse=fit == REFUSE), mask
+            small = to_channels_first(pieces)
             if not mask.any():
                 return feedback.untouched(cls.hidden.unique_id, small, image)
             latent = inpaint_latent(
@@ -108,11 +138,25 @@ class GlideInpaint(io.ComfyNode):
                 positive,
                 negative,
                 placed({"samples": small}, batch_index),
-                fit_mask(mask[:, None], (small.shape[-2], small.shape[-1])),
+                fit_mask(holes[:, None], (small.shape[-2], small.shape[-1])),
                 Sampling(steps, sampler, guidance_scale, eta),
                 seed=seed,
                 denoise=denoise,
                 hide_until=hide_until,
                 repaint_passes=repaint_passes,
             )
-        return io.NodeOutput(latent, to_channels_last(latent["samples"]))
+        painted = to_channels_last(latent["samples"])
+        if squares:
+            return io.NodeOutput(latent, regions.stitch(image, squares, painted))
+        if min(image.shape[1:3]) > PHOTO:
+            feedback.show(_shrunk(image, painted), cls.hidden.unique_id)
+        return io.NodeOutput(latent, painted)
+
+
+def _shrunk(image, painted) -> str:
+    """What became of a photo."""
+    sizes = [f"{pictures.shape[2]}x{pictures.shape[1]}" for pictures in (image, painted)]
+    return (
+        f"The whole image was reduced from {sizes[0]} to {sizes[1]} pixels. To keep its size, put GlideCrop before "
+        f"this node and GlideStitch after it, or set fit to '{CROP}'."
+    )

@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 
 from ..glide_core.editing import regions
 from ..glide_core.editing.blending import BLENDS, Blend
+from ..glide_core.errors import counted
 from .checks import blend_error, named
 from .host import feedback
 from .schema import schema
@@ -114,7 +115,7 @@ class GlideCrop(io.ComfyNode):
                 mask = mask.amax(dim=0, keepdim=True)
             crops, masks = regions.cut(image, mask, found, size, interpolation)
         if specks:
-            feedback.show(f"{specks} stray pixels of the mask were left out", cls.hidden.unique_id)
+            feedback.show(f"Left out of the mask: {counted(specks, 'stray pixel')}.", cls.hidden.unique_id)
         return io.NodeOutput(crops[..., :3], masks, Cut(image, mask, found))
 
 

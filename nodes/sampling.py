@@ -4,9 +4,9 @@ from comfy_api.latest import io
 
 from ..glide_core.images import to_channels_last
 from ..glide_core.pipeline import Sampling
-from .checks import named, steps_error
+from .checks import named, steps_error, still_to_come
 from .host.images import blank_canvas
-from .host.sampling import placed, require_kind, sample_latent
+from .host.sampling import placed, require_kind, require_prompts, sample_latent
 from .schema import DEFAULTS, batch_index_input, denoise_input, negative_input, sampling_inputs, schema
 
 SIDE = {"default": 64, "min": 32, "max": 256, "step": 8}
@@ -63,7 +63,9 @@ class GlideSampler(io.ComfyNode):
                 io.Model.Input("model", tooltip="The MODEL of a GLIDE base model."),
                 io.Conditioning.Input("positive", tooltip="The prompt: what the picture should show."),
                 io.Latent.Input(
-                    "latent", tooltip="A blank canvas from EmptyGlideLatent, or a picture that should be repainted."
+                    "latent",
+                    lazy=True,
+                    tooltip="A blank canvas from EmptyGlideLatent, or a picture that should be repainted.",
                 ),
                 *sampling_inputs(DEFAULTS),
                 io.Float.Input(
@@ -94,6 +96,13 @@ class GlideSampler(io.ComfyNode):
         return steps_error(steps)
 
     @classmethod
+    def check_lazy_status(cls, model, positive, negative=None, **others):
+        with named("GlideSampler"):
+            require_kind(model, "base")
+            require_prompts(model, positive, negative)
+        return still_to_come(others, "latent")
+
+    @classmethod
     def execute(
         cls,
         model,
@@ -110,7 +119,6 @@ class GlideSampler(io.ComfyNode):
         batch_index=0,
     ) -> io.NodeOutput:
         with named("GlideSampler"):
-            require_kind(model, "base")
             options = Sampling(steps, sampler, guidance_scale, eta, threshold or None)
             latent = placed(latent, batch_index)
             latent = sample_latent(model, positive, negative, latent, options, seed=seed, denoise=denoise)

@@ -114,17 +114,21 @@ def negative_input() -> io.Input:
     )
 
 
-def latent_to_enlarge_input() -> io.Input:
+def latent_to_enlarge_input(lazy: bool = False) -> io.Input:
     return io.Latent.Input(
         "latent",
         optional=True,
+        lazy=lazy,
         tooltip="The picture to enlarge, as a sampler gives it. Connect either this or image.",
     )
 
 
-def image_to_enlarge_input() -> io.Input:
+def image_to_enlarge_input(lazy: bool = False) -> io.Input:
     return io.Image.Input(
-        "image", optional=True, tooltip="The picture to enlarge as an image. Connect either this or latent."
+        "image",
+        optional=True,
+        lazy=lazy,
+        tooltip="The picture to enlarge as an image, of any size. Connect either this or latent.",
     )
 
 

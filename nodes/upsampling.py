@@ -8,14 +8,15 @@ from comfy_api.latest import io
 from ..glide_core.diffusion.arguments import padded
 from ..glide_core.diffusion.inpainting import fit_mask
 from ..glide_core.editing import regions
+from ..glide_core.errors import counted
 from ..glide_core.images import to_channels_first, to_channels_last
 from ..glide_core.models.config import UPSCALE
 from ..glide_core.pipeline import UPSAMPLING
-from .checks import named, steps_error
+from .checks import named, steps_error, still_to_come
 from .host import conditioning, feedback
-from .host.images import blank_canvas, picture_to_enlarge
+from .host.images import blank_canvas, picture_to_enlarge, require_one_picture
 from .host.inpainting import inpaint_latent
-from .host.sampling import placed, require_kind, sample_latent, size_multiple
+from .host.sampling import placed, require_kind, require_own_clip, sample_latent, size_multiple
 from .schema import (
     batch_index_input,
     image_to_enlarge_input,
@@ -34,9 +35,9 @@ class GlideUpsampler(io.ComfyNode):
             node_id="GlideUpsampler",
             display_name="GLIDE Upsampler",
             description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt "
-            "and the small picture suggest. It was trained to turn 64x64 into 256x256 pixels and paints larger "
-            "pictures in overlapping tiles. With original and mask, an inpainting upsampler keeps the pixels of the "
-            "original that are not masked.",
+            "and the small picture suggest. It was trained to turn 64x64 into 256x256 pixels. It takes pictures of any "
+            "size and paints larger ones in overlapping tiles. With original and mask, an inpainting upsampler keeps "
+            "the pixels of the original that are not masked.",
             search_aliases=["upscale", "super resolution", "enlarge", "4x", "inpaint"],
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL of a GLIDE upsampler."),
@@ -50,8 +51,8 @@ class GlideUpsampler(io.ComfyNode):
                 ),
                 *sampling_inputs(UPSAMPLING),
                 temperature_input(UPSAMPLING.temperature),
-                latent_to_enlarge_input(),
-                image_to_enlarge_input(),
+                latent_to_enlarge_input(lazy=True),
+                image_to_enlarge_input(lazy=True),
                 negative_input(),
                 io.Image.Input(
                     "original",
@@ -79,6 +80,20 @@ class GlideUpsampler(io.ComfyNode):
         return steps_error(steps)
 
     @classmethod
+    def check_lazy_status(cls, model, clip, positive, negative=None, **others):
+        with named("GlideUpsampler"):
+            if ("original" in others) != ("mask" in others):
+                raise ValueError(
+                    "original and mask belong together: connect both, or neither of them to enlarge a whole picture"
+                )
+            require_kind(model, "upsample-inpaint" if "mask" in others else "upsample")
+            require_one_picture("latent" in others, "image" in others)
+            require_own_clip(model, clip)
+            for name, prompts in (("positive", positive), ("negative", negative or [])):
+                conditioning.require_repeatable(clip, name, prompts)
+        return still_to_come(others, "latent", "image")
+
+    @classmethod
     def execute(
         cls,
         model,
@@ -98,11 +113,6 @@ class GlideUpsampler(io.ComfyNode):
         batch_index=0,
     ) -> io.NodeOutput:
         with named("GlideUpsampler"):
-            if (original is None) != (mask is None):
-                raise ValueError(
-                    "original and mask belong together: connect both, or neither of them to enlarge a whole picture"
-                )
-            require_kind(model, "upsample" if mask is None else "upsample-inpaint")
             low_res = picture_to_enlarge(latent, image)
             batch = len(low_res)
             height, width = (UPSCALE * side for side in low_res.shape[-2:])
@@ -144,7 +154,10 @@ def _fit_original(original, mask, canvas):
     """The picture to keep, [B, 3, H, W] in -1..1, and its mask, [B, 1, H, W], in the size of the canvas."""
     size = tuple(canvas.shape[-2:])
     if len(original) != len(canvas):
-        raise ValueError(f"original is a batch of {len(original)}, but {len(canvas)} pictures are enlarged")
+        raise ValueError(
+            f"original holds {counted(len(original), 'picture')}, but {counted(len(canvas), 'picture')} should be "
+            "enlarged: connect as many"
+        )
     mask = fit_mask(regions.fit(original, mask, "original")[:, None], size)
     pictures = torch.stack([regions.resize(picture[..., :3], size) for picture in original])
     return to_channels_first(pictures).to(canvas), mask.to(canvas)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..diffusion.inpainting import fit_mask
 from ..diffusion.tiles import starts
-from ..errors import ImageError
+from ..errors import ImageError, counted
 from .blending import FEATHERED, Blend
 
 MIN_SIDE = 32
@@ -66,7 +66,9 @@ def fit(image: Tensor, mask: Tensor, name: str = "image") -> Tensor:
         if values.isnan().any():
             raise ImageError(f"{what} has NaN values: look at the node it comes from")
     if len(mask) not in (1, len(image)):
-        raise ImageError(f"mask is a batch of {len(mask)} for {len(image)} {name}s: give 1, or one for each")
+        raise ImageError(
+            f"mask is a batch of {len(mask)} for {counted(len(image), name)}: give one mask, or one for each"
+        )
     mask = fit_mask(clean(mask)[:, None], (image.shape[1], image.shape[2]))[:, 0]
     return mask.expand(len(image), -1, -1)
 
@@ -240,7 +242,10 @@ def stitch(
         ImageError: the crops do not fit, or have NaN values.
     """
     if len(crops) != len(squares):
-        raise ImageError(f"crops are {len(crops)} pictures, but {len(squares)} were cut: give back one for each")
+        raise ImageError(
+            f"crops are {counted(len(crops), 'picture')}, but {counted(len(squares), 'square')} had been cut: "
+            "give back one for each"
+        )
     if crops.ndim != 4 or crops.shape[-1] < 3 or 0 in crops.shape:
         raise ImageError(f"crops have the shape {tuple(crops.shape)}: give images [N, height, width, 3]")
     if crops.isnan().any():

@@ -8,10 +8,12 @@ which transformer that was; and xf_out as it was encoded, which shows whether a 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...glide_core.errors import counted
 from ...glide_core.models.config import UPSCALE, ModelConfig
 
 ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED, LOW_RES = (
@@ -33,17 +35,19 @@ def encoder_tag(text_state_dict: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def require_encoder(options: dict, encoder: str, kind: str) -> None:
-    """Raise ValueError unless the conditioning was made by the text transformer of this model."""
+def require_encoder(options: dict, encoder: str, kind: str, name: str = "positive or negative") -> None:
+    """Raise ValueError unless the conditioning was made by the text transformer of this model.
+
+    Args:
+        kind: of the model, for errors; name: of the input, for errors.
+    """
+    own = f"encode the prompt with GlideTextEncode and the CLIP of the GlideLoader that loaded the {kind} model"
     if options.get(ENCODER) is None:
-        raise ValueError(
-            f"the GLIDE {kind} model got a CONDITIONING of another model family: "
-            "encode the prompt with the CLIP of the same GlideLoader"
-        )
+        raise ValueError(f"{name} is a CONDITIONING of another model family: {own}")
     if options[ENCODER] != encoder:
         raise ValueError(
-            f"the GLIDE {kind} model got a CONDITIONING made by another GLIDE model's text transformer: "
-            "encode the prompt with the CLIP of the same GlideLoader (GlideUpsampler does that by itself)"
+            f"{name} is a CONDITIONING of another GLIDE model's text transformer: {own} (GlideUpsampler does that by "
+            "itself)"
         )
     if options.get("control") is not None or options.get("gligen") is not None:
         raise ValueError(f"a GLIDE {kind} model can use neither ControlNets nor GLIGEN: take those nodes out")
@@ -82,8 +86,7 @@ def low_res_of(options: dict) -> Tensor:
 def for_upsampler(clip, conditioning: list, picture: Tensor) -> list:
     """The same prompts for an upsampler: encoded with its CLIP, and with the picture [B, 3, h, w] in -1..1 to enlarge.
 
-    Raises:
-        ValueError: see ``encode_again``.
+    The prompts must have passed ``require_repeatable``.
     """
     return [
         [cond, {**_with_larger_area(options), LOW_RES: picture}] for cond, options in encode_again(clip, conditioning)
@@ -130,47 +133,53 @@ def unconditional(conditioning: list) -> list:
     return [[cond, {**options, "pooled_output": pooled}]]
 
 
-def encode_again(clip, conditioning: list) -> list:
-    """Encode the same prompts with another GLIDE model's CLIP; areas, strengths and time ranges are kept.
+def require_repeatable(clip, name: str, conditioning: list) -> None:
+    """Raise ValueError unless these prompts can be encoded again with the CLIP of another GLIDE model.
 
-    Raises:
-        ValueError: the conditioning or the CLIP is not GLIDE's, their vocabularies differ, or a node changed the
-            encoded prompt, so that the tokens alone do not give it again.
+    That is so unless the conditioning or the CLIP is not GLIDE's, their vocabularies differ, or a node changed the
+    encoded prompt, so that its tokens alone do not give it again.
+
+    Args:
+        name: of the input, for errors.
     """
     vocab_size = getattr(clip.cond_stage_model, "vocab_size", None)
     if vocab_size is None:
         raise ValueError("clip is not GLIDE's: connect the CLIP of the GlideLoader that loaded the upsampler")
-    encoded = []
     for cond, options in conditioning:
         if TOKENS not in options:
-            raise ValueError("positive or negative is a CONDITIONING of another model family: use GlideTextEncode")
+            raise ValueError(f"{name} is a CONDITIONING of another model family: use GlideTextEncode")
         if options[VOCABULARY] != vocab_size:
             raise ValueError(
-                f"the prompt was encoded with a vocabulary of {options[VOCABULARY]} tokens, but the upsampler's CLIP "
-                f"has {vocab_size}: encode it again with the upsampler's CLIP and GlideTextEncode"
+                f"{name} was encoded with a vocabulary of {options[VOCABULARY]} tokens, but the upsampler's clip has "
+                f"{vocab_size}: encode it again with the upsampler's CLIP and GlideTextEncode"
             )
+        encoded = options[ENCODED]
+        if cond.any() and (cond.shape != encoded.shape or not torch.equal(cond, encoded.to(cond))):
+            raise ValueError(
+                f"{name} was changed after it was encoded (by ConditioningAverage, ConditioningConcat or the like), so "
+                "its prompt cannot be encoded again for the upsampler: connect the CONDITIONING from before that node"
+            )
+
+
+def encode_again(clip, conditioning: list) -> list:
+    """Encode the same prompts with another GLIDE model's CLIP; areas, strengths and time ranges are kept.
+
+    What ConditioningZeroOut zeroed is zeroed again. See ``require_repeatable`` for what else must not be changed.
+    """
+    encoded = list[list[Any]]()
+    for cond, options in conditioning:
         added = {"pooled_output", ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED}
         kept = {key: value for key, value in options.items() if key not in added}
         again = clip.encode_from_tokens_scheduled(options[TOKENS], add_dict=kept)
-        encoded += _as_changed(again, cond, options[ENCODED])
+        encoded += again if cond.any() else [[torch.zeros_like(new), others] for new, others in again]
     return encoded
 
 
-def _as_changed(again: list, cond: Tensor, encoded: Tensor) -> list:
-    """What was zeroed after encoding is zeroed again; no other change can be repeated."""
-    if not cond.any():
-        return [[torch.zeros_like(new), options] for new, options in again]
-    if cond.shape != encoded.shape or not torch.equal(cond, encoded.to(cond)):
-        raise ValueError(
-            "a CONDITIONING was changed after it was encoded (ConditioningAverage, ConditioningConcat or the like), so "
-            "its prompt cannot be encoded again for the upsampler: connect the one from before that node"
-        )
-    return again
-
-
-def check_all(name: str, conditioning: list, model, batch: int) -> None:
-    """Check the parts of a CONDITIONING with ``require_encoder``, and that it holds 1 prompt or one per picture."""
-    for cond, options in conditioning:
-        require_encoder(options, model.encoder, model.config.kind)
-        if cond.shape[0] not in (1, batch):
-            raise ValueError(f"{name} holds {cond.shape[0]} prompts for {batch} pictures: give 1, or one per picture")
+def require_prompt_each(name: str, conditioning: list, pictures: int) -> None:
+    """Raise ValueError unless each part of the CONDITIONING holds one prompt, or one for each picture."""
+    for cond, _ in conditioning:
+        if cond.shape[0] not in (1, pictures):
+            raise ValueError(
+                f"{name} holds {cond.shape[0]} prompts for {counted(pictures, 'picture')}: give one prompt, or one for "
+                "each picture"
+            )

@@ -38,16 +38,32 @@ def fit_noise_mask(latent: dict, size: Sequence[int]) -> Tensor | None:
     return None if mask is None else fit_mask(mask.reshape(-1, 1, *mask.shape[-2:]), (size[0], size[1]))
 
 
-def shrink_to_model(image: Tensor, config: ModelConfig) -> Tensor:
+def shrink_to_model(image: Tensor, config: ModelConfig, *, refuse: bool = False) -> Tensor:
     """IMAGE in the size that a base model paints -> [B, h, w, 3] in 0..1.
 
     The shorter side becomes the model's size, and the longer one the nearest multiple that the model can paint.
+
+    Args:
+        refuse: raise ValueError where this would change the size.
     """
     scale = config.image_size / min(image.shape[1:3])
     height, width = (
         max(1, round(side * scale / config.size_multiple)) * config.size_multiple for side in image.shape[1:3]
     )
+    if refuse and (height, width) != tuple(image.shape[1:3]):
+        raise ValueError(
+            f"image is {image.shape[2]}x{image.shape[1]} pixels, but the model paints {width}x{height}: put GlideCrop "
+            "before this node and GlideStitch after it, or set fit to 'crop around mask' or 'shrink'"
+        )
     return torch.stack([regions.resize(picture[..., :3], (height, width)) for picture in image])
+
+
+def require_one_picture(latent: bool, image: bool) -> None:
+    """Raise ValueError unless exactly one of the two inputs is connected."""
+    if latent and image:
+        raise ValueError("latent and image are both connected: connect either latent or image, the picture to enlarge")
+    if not latent and not image:
+        raise ValueError("there is no picture to enlarge: connect either latent or image")
 
 
 def picture_to_enlarge(latent: dict | None, image: Tensor | None) -> Tensor:
@@ -56,14 +72,11 @@ def picture_to_enlarge(latent: dict | None, image: Tensor | None) -> Tensor:
     Raises:
         ValueError: both or neither are connected, the LATENT belongs to another model family, or pixels are NaN.
     """
-    if latent is not None and image is not None:
-        raise ValueError("latent and image are both connected: connect either latent or image, the picture to enlarge")
+    require_one_picture(latent is not None, image is not None)
     if latent is not None:
         picture: Tensor = latent["samples"]
-    elif image is not None:
+    if image is not None:
         picture = to_channels_first(image)
-    else:
-        raise ValueError("there is no picture to enlarge: connect either latent or image")
     if picture.shape[1] != 3:
         raise ValueError(
             f"latent has {picture.shape[1]} channels, but GLIDE's latents are pictures with 3: decode it with the VAE "

@@ -18,7 +18,7 @@ from ...glide_core.diffusion.finite import FiniteCheck
 from ...glide_core.diffusion.prediction import STRONGEST, predict_x_start
 from ...glide_core.diffusion.schedule import NOISE_FROM, NoiseSchedule
 from ...glide_core.images import quantize
-from ...glide_core.models.config import ModelConfig
+from ...glide_core.models.config import UPSCALE, ModelConfig
 from ...glide_core.models.text2im import unet_input
 from . import conditioning
 from .steps import checked_steps
@@ -119,7 +119,7 @@ class GlideModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs):
         noise = kwargs["noise"]
-        self._check_size(noise)
+        self.check_size(noise)
         self._check_schedule()
         conditioning.require_encoder(kwargs, self.encoder, self.config.kind)
         conditioning.check_area(kwargs.get("area"), self.config)
@@ -136,22 +136,34 @@ class GlideModel(comfy.model_base.BaseModel):
     def scale_latent_inpaint(self, x, **kwargs):
         return x  # the known pixels are put back into x_start, as in the reference, and not into the noisy picture
 
-    def _check_size(self, noise: Tensor) -> None:
-        _, channels, height, width = noise.shape
+    def check_size(self, samples: Tensor, name: str = "the LATENT") -> None:
+        """Raise ValueError unless the samples [B, C, H, W] of a LATENT can be painted.
+
+        Args:
+            name: of the input, for errors.
+        """
+        _, channels, height, width = samples.shape
         if channels != 3:
             raise ValueError(
-                f"GLIDE's latents are pictures with 3 channels, but this LATENT has {channels}: "
-                "make it with EmptyGlideLatent, or with VAEEncode and the VAE of GlideLoader"
+                f"GLIDE's latents are pictures with 3 channels, but {name} has {channels}: connect EmptyGlideLatent, "
+                "or VAEEncode with the VAE of a GlideLoader"
             )
         multiple, native = self.config.size_multiple, self.config.image_size
+        if self.config.low_res:  # upsamplers paint in tiles
+            if height % multiple or width % multiple:
+                raise ValueError(
+                    f"{name} is a picture of {width}x{height} pixels, but outside of GlideUpsampler, which takes any "
+                    f"size, a GLIDE upsampler paints sides that are multiples of {multiple}: use that node, or cut the "
+                    f"picture to enlarge with ImageCrop until its sides are multiples of {multiple // UPSCALE}"
+                )
+            return
         smallest, largest = native // 4, native * 4
-        too_large = max(height, width) > largest and not self.config.low_res  # upsamplers paint in tiles
-        if height % multiple or width % multiple or min(height, width) < smallest or too_large:
-            sides = f"at least {smallest}" if self.config.low_res else f"{smallest} to {largest}"
+        if height % multiple or width % multiple or min(height, width) < smallest or max(height, width) > largest:
             raise ValueError(
-                f"the LATENT is {width}x{height} pixels, but this GLIDE model paints sides of {sides} pixels that are "
-                f"multiples of {multiple}, and {native}x{native} best: use EmptyGlideLatent (older versions of ComfyUI "
-                "divide the numbers of EmptyLatentImage by 8)"
+                f"{name} is a picture of {width}x{height} pixels, but this GLIDE model paints sides of {smallest} to "
+                f"{largest} pixels that are multiples of {multiple}, and {native}x{native} best: to paint from noise, "
+                "use EmptyGlideLatent (older versions of ComfyUI divide the numbers of EmptyLatentImage by 8); to "
+                "repaint a photo, cut a square out of it with GlideCrop"
             )
 
     def _check_schedule(self) -> None:

@@ -30,12 +30,38 @@ def require_glide(model) -> None:
         raise ValueError("model is not a GLIDE model: connect the MODEL of a GlideLoader")
 
 
+NODES_OF_KINDS = {
+    "base": "GlideSampler",
+    "base-inpaint": "GlideInpaint",
+    "upsample": "GlideUpsampler without original and mask",
+    "upsample-inpaint": "GlideUpsampler with original and mask",
+}
+
+
 def require_kind(model, kind: str) -> None:
     """Raise ValueError unless the MODEL is a GLIDE model of this kind."""
     require_glide(model)
     found = model.model.config.kind
     if found != kind:
-        raise ValueError(f"model is a GLIDE {found} model, but this node needs the {kind} one")
+        raise ValueError(
+            f"model is a GLIDE {found} model, but this node needs the {kind} one: connect the MODEL of a GlideLoader "
+            f"that loads the {kind} model, or use this model in {NODES_OF_KINDS[found]}"
+        )
+
+
+def require_own_clip(model, clip) -> None:
+    """Raise ValueError unless the CLIP was loaded together with the MODEL."""
+    if getattr(clip.cond_stage_model, "encoder", model.model.encoder) != model.model.encoder:
+        raise ValueError(
+            "clip belongs to another GLIDE model: connect the CLIP of the GlideLoader that loaded this node's model"
+        )
+
+
+def require_prompts(model, positive: list, negative: list | None) -> None:
+    """Raise ValueError unless both are CONDITIONINGs of the MODEL's own text transformer; negative may be missing."""
+    for name, prompts in (("positive", positive), ("negative", negative or [])):
+        for _, options in prompts:
+            conditioning.require_encoder(options, model.model.encoder, model.model.config.kind, name)
 
 
 def size_multiple(model) -> int:
@@ -151,8 +177,10 @@ def sample_latent(
     samples = fix_empty_latent(model, latent)
     if negative is None:
         negative = conditioning.unconditional(positive)
-    for name, part in (("positive", positive), ("negative", negative)):
-        conditioning.check_all(name, part, model.model, samples.shape[0])
+    model.model.check_size(samples, "latent")
+    require_prompts(model, positive, negative)
+    for name, prompts in (("positive", positive), ("negative", negative)):
+        conditioning.require_prompt_each(name, prompts, len(samples))
     if options.threshold is not None:
         model = with_threshold(model, Threshold(DYNAMIC, options.threshold))
     sigmas = make_sigmas(model, options.steps, denoise)

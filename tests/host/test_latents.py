@@ -86,7 +86,7 @@ def test_a_picture_of_another_family(host):
         **{"sigmas": g.node("GlideScheduler", model=model, steps="2", denoise=1.0), "latent_image": picture},
     )
     g.save(g.ksampler(model, g.text(clip), g.text(clip, ""), noisy, steps=1))
-    assert "pictures with 3 channels, but this LATENT has 16" in failure(host, g)
+    assert "pictures with 3 channels, but the LATENT has 16" in failure(host, g)
 
 
 @pytest.mark.parametrize("checkpoint", [BASE, INPAINT])
