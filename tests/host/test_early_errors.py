@@ -73,7 +73,10 @@ def prompt_of_the_upsampler(graph):
     graph.sample_again(negative=graph.text(graph.upsampler_clip, "a star"))
 
 
-NEEDS = "model is a GLIDE base model, but this node needs the {0} one: connect the MODEL of a GlideLoader that loads the {0}"
+NEEDS = (
+    "model is a GLIDE base model, but this node needs the {0} one: connect the MODEL of a GlideLoader that loads the "
+    "{0} model"
+)
 
 
 @pytest.mark.parametrize(
