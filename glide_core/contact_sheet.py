@@ -107,12 +107,21 @@ def require_sheet_size(path: Path, size: tuple[int, int], count: int) -> None:
 
 
 def _wrapped(text: str, font: Font, width: int) -> str:
-    """The text in lines of at most ``width`` pixels, broken between words."""
+    """The text in lines of at most ``width`` pixels, broken between words, or in a word that is longer."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
+        if font.getlength(longer) <= width:
             lines[-1] = longer
         else:
-            lines.append(word)
-    return "\n".join(lines)
+            lines += _pieces(word, font, width)
+    return "\n".join(line for line in lines if line)
+
+
+def _pieces(word: str, font: Font, width: int) -> list[str]:
+    pieces = [""]
+    for character in word:
+        if pieces[-1] and font.getlength(pieces[-1] + character) > width:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces

@@ -27,6 +27,17 @@ def test_pictures_stand_in_rows_with_their_captions_below(tmp_path):
     assert (caption < 100).all(axis=-1).any()
 
 
+@pytest.mark.parametrize("caption", ["seed 18446744073709551615", "W" * 60])
+def test_a_long_word_stays_in_its_column(tmp_path, caption):
+    write_sheet(tmp_path / "sheet.png", squares("red", "red"), [caption] * 2)
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    cell = contact_sheet.MIN_COLUMN + MARGIN
+    for right_of_a_column in (cell, 2 * cell):
+        assert (sheet[:, right_of_a_column + 2 : right_of_a_column + MARGIN] == 255).all()
+    below = sheet[MARGIN + 64 :, MARGIN:cell]
+    assert (below < 100).all(axis=-1).any(axis=1)[2 * contact_sheet.LINE_HEIGHT :].any()  # it goes on below
+
+
 def test_letters_that_no_font_has_are_numbered_and_written_beside(tmp_path, monkeypatch):
     monkeypatch.setattr(contact_sheet, "_system_fonts", tuple)
     with pytest.warns(GlideWarning, match="the letters of 1 prompts: they are numbered, see .*sheet.png.captions.txt"):

@@ -8,7 +8,7 @@ import tarfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -24,7 +24,6 @@ def write(path, colour="red"):
     Image.new("RGB", (8, 8), colour).save(path)
 
 
-@settings(max_examples=200, deadline=None)
 @given(lines=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=6))
 def test_a_caption_is_always_a_line_with_text(lines):
     text = "\n".join(lines)
