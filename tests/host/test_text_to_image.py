@@ -114,24 +114,6 @@ def test_a_batch_of_images_is_enlarged_with_one_prompt(host, batch):
     assert len(pictures(host, graph)) == batch
 
 
-def test_pictures_of_any_size_are_enlarged(host):
-    graph = quick()
-    graph["resize"] = {
-        "class_type": "ImageScale",
-        "inputs": {
-            "image": [graph.number("GlideSampler"), 1],
-            "upscale_method": "bilinear",
-            "width": 37,
-            "height": 21,
-            "crop": "disabled",
-        },
-    }
-    del graph.inputs("GlideUpsampler")["latent"]
-    graph.inputs("GlideUpsampler")["image"] = ["resize", 0]
-    (picture,) = pictures(host, graph)
-    assert picture.shape == (84, 148, 3)
-
-
 @pytest.mark.parametrize("steps", ["0", "1001", "fast", "10,x"])
 def test_bad_steps_are_refused_before_anything_runs(host, steps):
     assert "steps - respacing" in failure(host, quick(GlideSampler={"steps": steps}))
