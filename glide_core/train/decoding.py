@@ -96,7 +96,8 @@ def decode(sample: Sample, side: int, background: str) -> Decoded:
         detail = "it is empty" if _is_empty(sample.picture) else "Pillow knows no such picture"
         raise Unusable(BAD_PICTURE, sample.name, detail) from error
     except Exception as error:  # a damaged file can raise anything
-        raise Unusable(BAD_PICTURE, sample.name, getattr(error, "strerror", None) or error) from error
+        detail = getattr(error, "strerror", None) or str(error).replace(sample.name, "it")
+        raise Unusable(BAD_PICTURE, sample.name, detail) from error
     return Decoded(pixels, captions, image.size, bool(transparent), bool(damaged), frames)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from .decoding import CAPTIONS, EXTENSIONS, Decoded, Sample, choose, decode, warn
-from .left_out import HIDDEN, NO_CAPTION, NO_FILE, NO_PICTURE, NOT_THERE, OTHER_KINDS, LeftOut, Unusable
+from .left_out import CLOSED, HIDDEN, NO_CAPTION, NO_FILE, NO_PICTURE, NOT_THERE, OTHER_KINDS, LeftOut, Unusable
 from .metadata import NAMES, read_metadata
 
 THREADS = min(8, os.cpu_count() or 1)
@@ -48,7 +48,7 @@ class Folder:
         if not self.samples:
             raise DatasetError(
                 f"{path}: no picture in it has a caption (picture.png needs picture.txt beside it, or a line in "
-                f"metadata.jsonl); left out: {self.left_out or 'nothing, it has no pictures'}"
+                f"metadata.jsonl); left out: {str(self.left_out) or 'nothing, there are no pictures'}"
             )
         self.unusable: set[str] = set()
         self.pool = ThreadPoolExecutor(THREADS)
@@ -93,10 +93,15 @@ def visible_files(folder: Path, left_out: LeftOut | None = None) -> list[Path]:
     """All files in a folder and its subfolders, also linked ones, but for hidden ones, in order.
 
     Args:
-        left_out: counts the pictures that are hidden and those that are no files.
+        left_out: counts the pictures that are hidden and those that are no files, and closed folders.
     """
+
+    def count_closed(error: OSError) -> None:
+        if left_out is not None:
+            left_out.add(CLOSED, str(error.filename), error.strerror)
+
     files, seen = [], set()
-    for place, subfolders, names in os.walk(folder, followlinks=True):
+    for place, subfolders, names in os.walk(folder, onerror=count_closed, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:  # a link to a folder above it
             subfolders.clear()

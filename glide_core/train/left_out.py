@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 HIDDEN = "in hidden folders or with hidden names"
+CLOSED = "folders that cannot be read"
 NO_CAPTION = "without a caption"
 NO_PICTURE = "captions without a picture"
 BAD_CAPTION = "with a caption that cannot be read"

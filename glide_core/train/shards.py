@@ -35,7 +35,7 @@ class _Damage:
 
     def __call__(self, error: Exception) -> bool:
         """Count the error. True means to go on."""
-        self.left_out.add(DAMAGED, self.name, str(error).split(" @ ")[0])
+        self.left_out.add(DAMAGED, self.name, str(next(iter(error.args), error)).split(" @ ")[0])
         return True
 
 

@@ -171,7 +171,7 @@ def short_lines(found: Survey) -> list[str]:
     else:
         first = f"{found.place}: of {found.total} pictures {found.seen} were read, {found.usable} can be trained on"
     left_out = [f"left out: {found.left_out}"] if found.left_out.count else []
-    return [first, *left_out, *_doubts(found)]
+    return [_printable(line) for line in (first, *left_out, *_doubts(found))]
 
 
 def lines(found: Survey) -> list[str]:
@@ -183,19 +183,20 @@ def lines(found: Survey) -> list[str]:
         text += [f"captions: {kinds}", f"shorter sides in pixels: {_distribution(found.short_sides)}"]
     text += [f"left out: {line}" for line in left_out] + _doubts(found)
     longest = sorted(found.longest, reverse=True)
-    return text + [f"longest captions: {tokens} tokens, {name}: {_shortened(words)}" for tokens, name, words in longest]
+    text += [f"longest captions: {tokens} tokens, {name}: {_shortened(words)}" for tokens, name, words in longest]
+    return [_printable(line) for line in text]
 
 
 def _doubts(found: Survey) -> list[str]:
     """What is trained on, but perhaps not as its owner thinks."""
     counted = (
-        (found.small, f"smaller than {found.side} pixels, and enlarged"),
-        (found.cropped, "more than twice as long as wide: over half of them is outside of the centre square"),
+        (found.small, f"smaller than {found.side} pixels, which are enlarged"),
+        (found.cropped, "more than twice as long as wide, of which less than half is inside of the centre square"),
         (found.transparent, f"transparent in parts, which are laid on {found.background} (--background)"),
-        (found.damaged_exif, "with a damaged EXIF block: if they should be turned, they are not"),
-        (found.animated, "of several frames, the first of which is taken"),
-        (found.copies, "copies of others, byte for byte"),
-        (found.empty, "with an empty caption: they are learned as pictures of no prompt"),
+        (found.damaged_exif, "with a damaged EXIF block, which are not turned even if they should be"),
+        (found.animated, "of several frames, of which the first is taken"),
+        (found.copies, "equal to others, byte for byte"),
+        (found.empty, "with an empty caption, which are learned as pictures of no prompt"),
     )
     text = [f"pictures {what}: {count}" for count, what in counted if count]
     if found.cut:
@@ -217,3 +218,8 @@ def _distribution(sides: Counter[int]) -> str:
 
 def _shortened(caption: str) -> str:
     return caption if len(caption) <= SHOWN_CAPTION else f"{caption[:SHOWN_CAPTION]}..."
+
+
+def _printable(line: str) -> str:
+    """The line without what a terminal would obey: names and captions can hold anything."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)

@@ -40,7 +40,7 @@ def test_check_tells_what_the_model_would_see_and_stops(capsys, tmp_path, option
     text = check(capsys, "houses", *options)
     assert text.startswith("houses: 4 pictures to train on\ncaptions: 4 from .txt\n")
     assert "left out: 1 without a caption: houses/01.png" in text
-    assert (f"smaller than {side} pixels, and enlarged: 4" in text) == (side > 100)
+    assert (f"smaller than {side} pixels, which are enlarged: 4" in text) == (side > 100)
     assert f"longer than the {tokens} tokens that the model reads, so that the end is cut: 1" in text
     assert text.endswith("as the model sees them: glide-check.png\n")
     with Image.open("glide-check.png") as sheet:

@@ -24,13 +24,12 @@ from glide_core.cli.train import _request, add_arguments
 from glide_core.contact_sheet import MARGIN
 from glide_core.files import checkpoints
 from glide_core.models.config import TINY_BASE
-from glide_core.models.text2im import Text2Im
 from glide_core.tiny.scene_data import SceneSource
 from glide_core.train.folder import Folder
 from glide_core.train.options import Phase
 from glide_core.train.request import FineTune, FromScratch
 from glide_core.train.sources import FileSource
-from small_models import BASE
+from small_models import BASE, write_base
 
 COMMON = ["--batch", "4", "--precision", "fp32", "--device", "cpu", "--schedule", "constant", "--warmup", "0"]
 ROOT = Path(__file__).parents[2]
@@ -38,14 +37,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A checkpoint that trains in milliseconds."""
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    torch.manual_seed(0)
-    model = Text2Im(BASE)
-    for embedding in (model.text.positional_embedding, model.text.padding_embedding):
-        torch.nn.init.normal_(embedding, std=0.02)
-    checkpoints.save(model.state_dict(), BASE, path)
-    return path
+    return write_base(tmp_path_factory.mktemp("model") / "small.safetensors")
 
 
 @pytest.fixture

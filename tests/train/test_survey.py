@@ -150,11 +150,16 @@ def test_a_damaged_exif_block_is_not_told_for_each_reading(tmp_path, recwarn):
     assert not [w for w in recwarn if issubclass(w.category, GlideWarning)]
 
 
+FLOATS = io.BytesIO()
+Image.new("F", (4, 4), 7).save(FLOATS, "TIFF")
+
+
 @pytest.mark.parametrize(
     "name, content, detail",
     [
         ("a.png", b"", "it is empty"),
         ("a.png", b"<html>", "Pillow knows no such picture"),
+        ("a.png", FLOATS.getvalue(), "(it holds floating point values from 7 to 7"),
         ("a.txt", "für".encode("latin-1"), "it is not UTF-8 text"),
         ("a.txt", "house".encode("utf-16-le"), "null characters"),
         ("a.txt", b"x" * 2_000_000, "it has 2000000 bytes, more than captions have"),
@@ -165,6 +170,11 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path, name, content, detail):
     (tmp_path / name).write_bytes(content)
     (line,) = surveyed(tmp_path).left_out.lines()
     assert f"{tmp_path / name} (" in line and detail in line
+
+
+def test_a_caption_cannot_command_the_terminal(tmp_path):
+    write(tmp_path / "a\x1b[2J.png", caption="red \x1b[31m\x07 circle")
+    assert all(line.isprintable() for line in (*lines(surveyed(tmp_path)), *short_lines(surveyed(tmp_path))))
 
 
 def test_the_sheet_shows_some_pictures(odd, tmp_path):
