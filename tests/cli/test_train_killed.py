@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs kill -9")
 STEPS = 8
 SAVING_EACH_STEP = ["--save-every", "0.00001"]
 COMMON = ["--batch", "2", "--precision", "fp32", "--device", "cpu", "--steps", str(STEPS), *SAVING_EACH_STEP]
+PRELOADED = [f"glide_core.{name}" for name in ("cli.train", "train.session", "train.loop", "tiny.layout_lesson")]
 KINDS = {"weights": [], "lora": ["--lora", "2"]}
 
 
@@ -33,7 +34,7 @@ KINDS = {"weights": [], "lora": ["--lora", "2"]}
 def start():
     """Starts a training in a process of its own; one that is ready is forked, because torch takes seconds to load."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["glide_core.cli.train", "glide_core.train.loop", "glide_core.tiny.layout_lesson"])
+    context.set_forkserver_preload(PRELOADED)
     processes = []
 
     def start_process(command):
