@@ -1,7 +1,7 @@
 """GLIDE's nodes: sockets, tooltips, checks, and a call into ``glide_core`` or the host."""
 
 from .conditioning import GlideInpaintConditioning, GlideUpsampleConditioning
-from .custom_sampling import GlideNoise, GlideSamplerSelect, GlideScheduler, GlideThreshold
+from .custom_sampling import GlideGuidanceInterval, GlideNoise, GlideSamplerSelect, GlideScheduler, GlideThreshold
 from .inpainting import GlideInpaint
 from .loaders import GlideLoader
 from .regions import GlideCrop, GlideOutpaintPad, GlideStitch
@@ -25,4 +25,5 @@ NODES = [
     GlideSamplerSelect,
     GlideNoise,
     GlideThreshold,
+    GlideGuidanceInterval,
 ]

@@ -3,6 +3,7 @@
 from comfy_api.latest import io
 
 from .checks import named, steps_error
+from .host.guidance_interval import with_guidance_interval
 from .host.sampling import SeededNoise, make_sampler, make_sigmas, require_glide
 from .host.threshold import CLIP, DYNAMIC, OFF, Threshold, with_threshold
 from .schema import (
@@ -129,3 +130,42 @@ class GlideThreshold(io.ComfyNode):
         with named("GlideThreshold"):
             require_glide(model)
             return io.NodeOutput(with_threshold(model, Threshold(mode, threshold)))
+
+
+class GlideGuidanceInterval(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return schema(
+            node_id="GlideGuidanceInterval",
+            display_name="GLIDE Guidance Interval",
+            search_aliases=["limited interval", "cfg", "skip guidance", "faster"],
+            description="Guides a GLIDE model in a part of the steps alone. The other steps see the prompt without "
+            "guidance and take half the time. It works with every sampler.",
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL of any GLIDE model."),
+                io.Float.Input(
+                    "guidance_from",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="The share of the steps after which guidance begins. 0 guides from the first step on.",
+                ),
+                io.Float.Input(
+                    "guidance_until",
+                    default=0.7,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="The share of the steps after which guidance ends. 1 guides to the last step. What the "
+                    "picture shows is decided in the first half of the steps; details come later.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The same model, guided in these steps.")],
+        )
+
+    @classmethod
+    def execute(cls, model, guidance_from, guidance_until) -> io.NodeOutput:
+        with named("GlideGuidanceInterval"):
+            require_glide(model)
+            return io.NodeOutput(with_guidance_interval(model, guidance_from, guidance_until))

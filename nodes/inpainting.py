@@ -11,7 +11,17 @@ from .host import feedback
 from .host.images import shrink_to_model
 from .host.inpainting import inpaint_latent
 from .host.sampling import placed, require_kind, require_prompts
-from .schema import DEFAULTS, batch_index_input, denoise_input, negative_input, sampling_inputs, schema
+from .schema import (
+    CUSTOM,
+    DEFAULTS,
+    batch_index_input,
+    chosen,
+    denoise_input,
+    negative_input,
+    preset_input,
+    sampling_inputs,
+    schema,
+)
 
 SHRINK, CROP, REFUSE = "shrink", "crop around mask", "refuse"
 PHOTO = 256  # an image with longer sides is more than a square from GlideCrop, and its user is told that it is reduced
@@ -82,6 +92,7 @@ class GlideInpaint(io.ComfyNode):
                     "photo put GlideCrop before this node, and GlideUpsampler and GlideStitch after it. refuse is an "
                     "error.",
                 ),
+                preset_input(),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The small picture, for GlideUpsampler."),
@@ -122,6 +133,7 @@ class GlideInpaint(io.ComfyNode):
         repaint_passes=REPAINT_PASSES,
         batch_index=0,
         fit=SHRINK,
+        preset=CUSTOM,
     ) -> io.NodeOutput:
         with named("GlideInpaint"):
             mask, config = regions.fit(image, mask), model.model.config
@@ -139,7 +151,7 @@ class GlideInpaint(io.ComfyNode):
                 negative,
                 placed({"samples": small}, batch_index),
                 fit_mask(holes[:, None], (small.shape[-2], small.shape[-1])),
-                Sampling(steps, sampler, guidance_scale, eta),
+                chosen(Sampling(steps, sampler, guidance_scale, eta), preset),
                 seed=seed,
                 denoise=denoise,
                 hide_until=hide_until,

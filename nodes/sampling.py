@@ -7,7 +7,17 @@ from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error, still_to_come
 from .host.images import blank_canvas
 from .host.sampling import placed, require_kind, require_prompts, sample_latent
-from .schema import DEFAULTS, batch_index_input, denoise_input, negative_input, sampling_inputs, schema
+from .schema import (
+    CUSTOM,
+    DEFAULTS,
+    batch_index_input,
+    chosen,
+    denoise_input,
+    negative_input,
+    preset_input,
+    sampling_inputs,
+    schema,
+)
 
 SIDE = {"default": 64, "min": 32, "max": 256, "step": 8}
 
@@ -84,6 +94,7 @@ class GlideSampler(io.ComfyNode):
                 ),
                 negative_input(),
                 batch_index_input(),
+                preset_input(),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The picture for GlideUpsampler. It stays on the GPU."),
@@ -117,9 +128,11 @@ class GlideSampler(io.ComfyNode):
         denoise,
         negative=None,
         batch_index=0,
+        preset=CUSTOM,
     ) -> io.NodeOutput:
         with named("GlideSampler"):
             options = Sampling(steps, sampler, guidance_scale, eta, threshold or None)
+            options = chosen(options, preset)
             latent = placed(latent, batch_index)
             latent = sample_latent(model, positive, negative, latent, options, seed=seed, denoise=denoise)
         return io.NodeOutput(latent, to_channels_last(latent["samples"]))

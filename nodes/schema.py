@@ -4,10 +4,13 @@ import dataclasses
 
 from comfy_api.latest import io
 
+from ..glide_core.choices import PRESETS
+from ..glide_core.diffusion.presets import with_preset
 from ..glide_core.diffusion.samplers import SAMPLERS
 from ..glide_core.pipeline import Sampling
 
 DEFAULTS = Sampling()
+CUSTOM = "custom"  # no preset: what saved graphs without this input mean
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 
@@ -105,6 +108,18 @@ def temperature_input(default: float) -> io.Input:
     )
 
 
+def preset_input() -> io.Input:
+    return io.Combo.Input(
+        "preset",
+        options=[CUSTOM, *PRESETS],
+        default=CUSTOM,
+        optional=True,
+        tooltip="custom takes steps and sampler as they are set above. The others replace both: draft is the fastest, "
+        "standard is as good as many steps for most pictures, fine takes more steps, and reference takes those of "
+        "OpenAI.",
+    )
+
+
 def negative_input() -> io.Input:
     return io.Conditioning.Input(
         "negative",
@@ -141,3 +156,8 @@ def sampling_inputs(defaults: Sampling) -> list[io.Input]:
         guidance_scale_input(defaults.guidance_scale),
         eta_input(defaults.eta),
     ]
+
+
+def chosen(options: Sampling, preset: str, *, upsampler: bool = False) -> Sampling:
+    """The options of a node with its preset in their place, if one was chosen."""
+    return options if preset == CUSTOM else with_preset(options, preset, upsampler=upsampler)

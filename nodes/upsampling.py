@@ -18,10 +18,13 @@ from .host.images import blank_canvas, picture_to_enlarge, require_one_picture
 from .host.inpainting import inpaint_latent
 from .host.sampling import placed, require_kind, require_own_clip, sample_latent, size_multiple
 from .schema import (
+    CUSTOM,
     batch_index_input,
+    chosen,
     image_to_enlarge_input,
     latent_to_enlarge_input,
     negative_input,
+    preset_input,
     sampling_inputs,
     schema,
     temperature_input,
@@ -67,6 +70,7 @@ class GlideUpsampler(io.ComfyNode):
                     "original.",
                 ),
                 batch_index_input(),
+                preset_input(),
             ],
             outputs=[
                 io.Latent.Output(tooltip="The enlarged picture as a latent."),
@@ -111,6 +115,7 @@ class GlideUpsampler(io.ComfyNode):
         original=None,
         mask=None,
         batch_index=0,
+        preset=CUSTOM,
     ) -> io.NodeOutput:
         with named("GlideUpsampler"):
             low_res = picture_to_enlarge(latent, image)
@@ -129,6 +134,7 @@ class GlideUpsampler(io.ComfyNode):
                 eta=eta,
                 temperature=temperature,
             )
+            options = chosen(options, preset, upsampler=True)
             multiple = max(size_multiple(model), UPSCALE)
             low_res, canvas = padded(low_res, multiple // UPSCALE), padded(canvas, multiple)
             positive = conditioning.for_upsampler(clip, positive, low_res)

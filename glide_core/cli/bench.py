@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from ..choices import DTYPES, SAMPLERS
+from ..choices import DTYPES, PRESETS, SAMPLERS, SPEED_MEASURES
 from ..diffusion.options import Sampling
+from ..errors import OptionError
 from ..tiny.quality_request import GRAIN, MEASURES, THINGS, QualityRequest
 from . import common
 
@@ -16,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     measurements = parser.add_subparsers(metavar="WHAT", required=True)
     summary = "how well the tiny models obey, on held-out prompts"
     _quality_options(measurements.add_parser("quality", help=summary, description=summary))
+    summary = "how fast models of the published sizes are, beside OpenAI's code in GLIDE_REFERENCE"
+    _speed_options(measurements.add_parser("speed", help=summary, description=summary))
 
 
 def _quality_options(parser: argparse.ArgumentParser) -> None:
@@ -98,12 +105,51 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default=default.device, help="default: the GPU if there is one")
 
 
+def _speed_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    parser.set_defaults(measurement="speed")
+    add(
+        "--measure",
+        nargs="+",
+        choices=SPEED_MEASURES,
+        default=["forwards"],
+        help="what to measure (default: forwards); all of them take hours on a CPU",
+    )
+    add(
+        "--models",
+        nargs="+",
+        default=["base", "upsample"],
+        metavar="NAME",
+        help="base, upsample, their -inpaint variants, and tiny- before each (default: base upsample)",
+    )
+    add("--dtype", nargs="+", choices=("auto", *DTYPES), default=["auto"], help="default: the fastest one here")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
+    add("--threads", type=common.count, metavar="N", help="of torch on a CPU (default: its own choice)")
+    add("--repeats", type=common.count, default=5, metavar="N", help="rounds (default: %(default)s)")
+    add("--preset", choices=PRESETS, default="standard", help="how ours paints pictures (default: %(default)s)")
+    add(
+        "--cpu-time",
+        action="store_true",
+        help="processor time instead of wall time, for a machine that others use too; with --threads 1",
+    )
+    add("--json", action="store_true", help="print the rows as JSON")
+    add(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="what an earlier run printed with --json: end with 1 where a ratio to the reference grew by over a tenth",
+    )
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure as the parsed options say, and print the tables.
 
     Raises:
-        GlideError: see ``quality.measure``.
+        GlideError: see ``quality.measure`` and ``speed.measure``.
     """
+    if getattr(args, "measurement", None) == "speed":
+        _measure_speed(args)
+        return
     from ..tiny import quality
 
     request = QualityRequest(
@@ -126,3 +172,39 @@ def run(args: argparse.Namespace) -> None:
     )
     for table in quality.measure(request):
         print(table)
+
+
+def _measure_speed(args: argparse.Namespace) -> None:
+    """Exits with 1 where something became slower than in the run of --against."""
+    from ..bench import clock, speed
+
+    unknown = [name for name in args.models if name not in speed.MODELS]
+    if unknown:
+        raise OptionError(f"--models: there is no {unknown[0]}: use {', '.join(speed.MODELS)}")
+    request = speed.SpeedRequest(
+        measures=tuple(args.measure),
+        models=tuple(args.models),
+        dtypes=tuple(args.dtype),
+        device=args.device,
+        threads=args.threads,
+        preset=args.preset,
+        clock=clock.Clock(args.repeats, args.cpu_time),
+    )
+    earlier = _earlier(args.against) if args.against else None
+    rows = list(speed.measure(request))
+    if args.json:
+        print(json.dumps({"machine": speed.machine(), "rows": [asdict(row) for row in rows]}, indent=1))
+    else:
+        print(f"{speed.machine()}, {'processor' if args.cpu_time else 'wall'} time\n\n{clock.table(rows)}")
+    lost = clock.losses(rows, earlier) if earlier is not None else []
+    for sentence in lost:
+        print(sentence, file=sys.stderr)
+    if lost:
+        sys.exit(1)
+
+
+def _earlier(path: Path) -> list[dict[str, Any]]:
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["rows"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise OptionError(f"--against {path}: this is not what `glide bench speed --json` wrote") from error

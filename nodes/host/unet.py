@@ -32,7 +32,9 @@ class HostUNet(UNet):
         self.tile = config.image_size if config.low_res else None
         self.in_channels = in_channels
 
-    def forward(self, x, timesteps, context, y, control=None, transformer_options={}, **kwargs):
+    def forward(  # type: ignore[override]  # the host calls it in its own way
+        self, x, timesteps, context, y, control=None, transformer_options={}, **kwargs
+    ):
         """The host's signature; nodes such as EasyCache wrap what is inside.
 
         Args:

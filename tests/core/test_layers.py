@@ -19,7 +19,7 @@ FLOORS = [
     ["diffusion", "files"],
     ["pipeline"],
     ["editing", "train"],
-    ["batch", "tiny"],
+    ["batch", "bench", "tiny"],
     ["cli"],
     ["__main__"],
 ]

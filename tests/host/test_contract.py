@@ -16,6 +16,7 @@ NODES = (
     "GlideSamplerSelect",
     "GlideNoise",
     "GlideThreshold",
+    "GlideGuidanceInterval",
     "GlideInpaint",
     "GlideCrop",
     "GlideStitch",

@@ -2,7 +2,9 @@
 
 import torch
 
+from glide_core.diffusion.presets import BASE
 from glide_core.files import checkpoints
+from glide_core.pipeline import Sampling, Stage, generate
 from graphs import PROMPT, UPSAMPLE, Graph, failure, latents
 
 SAMPLERS = {"ddpm": {}, "ddim": {"eta": 0.5}, "plms": {}, "dpmpp_2m": {}}
@@ -136,3 +138,32 @@ def test_numbers_that_are_not_finite_end_the_run(host):
     model, clip, _ = graph.load("damaged.safetensors")
     graph.save(graph.ksampler(model, graph.text(clip), graph.text(clip, ""), graph.empty(), steps=3))
     assert "NaN or infinite numbers at step 1 of 3" in failure(host, graph)
+
+
+def test_a_preset_replaces_steps_and_sampler(host):
+    graph = Graph()
+    model, clip, _ = graph.load()
+    positive, latent = graph.text(clip), graph.empty()
+    graph.save(glide_sampler(graph, model, positive, latent, preset="draft"))
+    graph.save(glide_sampler(graph, model, positive, latent, **BASE["draft"]))
+    graph.save(glide_sampler(graph, model, positive, latent, preset="custom"))
+    graph.save(glide_sampler(graph, model, positive, latent))
+    preset, spelled, custom, default = latents(host, graph)
+    assert torch.equal(preset, spelled) and torch.equal(custom, default)
+    assert not torch.equal(preset, default)
+
+
+def test_guidance_in_a_part_of_the_steps_is_the_librarys(host):
+    graph = Graph()
+    model, clip, _ = graph.load()
+    positive, negative, latent = graph.text(clip), graph.text(clip, ""), graph.empty()
+    for begin, end in ((0.0, 1.0), (0.0, 0.5)):
+        guided = graph.node("GlideGuidanceInterval", model=model, guidance_from=begin, guidance_until=end)
+        graph.save(glide_sampler(graph, guided, positive, latent, sampler="ddim", steps="6"))
+        graph.save(custom(graph, guided, positive, negative, latent, sampler="ddim", steps="6"))
+    pictures = latents(host, graph)
+    stage = Stage.load("tiny-base")
+    for end, found in zip((1.0, 1.0, 0.5, 0.5), pictures):
+        expected = generate(stage, [PROMPT], Sampling("6", "ddim", guidance_until=end), seed=5)
+        assert (found - expected).abs().max() < 1e-2
+    assert (pictures[0] - pictures[2]).abs().max() > 0.05
