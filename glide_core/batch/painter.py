@@ -28,7 +28,7 @@ from .rows import Picture, Row
 
 Read = TypeVar("Read")
 KEPT_PROMPTS = 256  # encodings that a stage keeps
-DRY_SIZE = 256  # pixels of a side
+DRY_SIZE = 64  # pixels of a side
 
 
 class Painter(Protocol):

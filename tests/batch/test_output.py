@@ -26,7 +26,7 @@ def test_webdataset_loads_it(output):
     webdataset = pytest.importorskip("webdataset")
     data = webdataset.WebDataset([str(path) for path in sorted(output.glob("*.tar"))], shardshuffle=False).decode("pil")
     found = [(sample["json"]["prompt"], sample["png"].size) for sample in data]
-    assert found == [(f"a red circle {k}", (256, 256)) for k in range(COUNT)]
+    assert found == [(f"a red circle {k}", (64, 64)) for k in range(COUNT)]
 
 
 def test_datasets_loads_it(output, tmp_path):
@@ -35,7 +35,7 @@ def test_datasets_loads_it(output, tmp_path):
         "webdataset", data_files=str(output / "*.tar"), split="train", cache_dir=str(tmp_path), streaming=True
     )
     found = [(sample["json"]["prompt"], sample["png"].size) for sample in data]
-    assert found == [(f"a red circle {k}", (256, 256)) for k in range(COUNT)]
+    assert found == [(f"a red circle {k}", (64, 64)) for k in range(COUNT)]
 
 
 def test_pandas_loads_the_tables(output):

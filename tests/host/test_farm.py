@@ -1,0 +1,45 @@
+"""demo/comfyui_farm.py with a real server, and one that is not there."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from graphs import Graph
+from hosts import free_port
+
+SCRIPT = Path(__file__).parents[2] / "demo" / "comfyui_farm.py"
+
+
+def draw(graph, folder, *options):
+    (folder / "graph.json").write_text(json.dumps(graph))
+    (folder / "prompts.txt").write_text("a red circle on a blue background\n\n# no prompt\na yellow star\n")
+    command = [sys.executable, SCRIPT, folder / "graph.json", folder / "prompts.txt", "-o", folder / "out", *options]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+
+
+def quick():
+    return Graph.example("text_to_image", GlideSampler={"steps": "2"}, GlideUpsampler={"steps": "1"})
+
+
+def test_a_list_is_drawn_by_the_servers_that_are_there(host, tmp_path):
+    servers = ["--server", f"http://127.0.0.1:{free_port()}", "--server", host.url]
+    done = draw(quick(), tmp_path, *servers, "--seed", 5)
+    assert done.returncode == 0, done.stderr
+    pictures = [Image.open(tmp_path / "out" / f"0000{k}.png") for k in range(2)]
+    assert pictures[0].tobytes() != pictures[1].tobytes()
+    graphs = [json.loads(picture.info["prompt"]) for picture in pictures]
+    texts = [Graph(graph).inputs("GlideTextEncode")["text"] for graph in graphs]
+    assert texts == ["a red circle on a blue background", "a yellow star"]
+    assert [Graph(graph).inputs("GlideSampler")["seed"] for graph in graphs] == [5, 6]
+    again = draw(quick(), tmp_path, *servers, "--seed", 5)
+    assert again.returncode == 0 and not again.stdout
+
+
+def test_a_refused_graph_is_told_at_once(host, tmp_path):
+    graph = quick()
+    graph.inputs("GlideSampler")["sampler"] = "magic"
+    done = draw(graph, tmp_path, "--server", host.url)
+    assert done.returncode == 1 and "refuses the graph" in done.stderr and "magic" in done.stderr
