@@ -7,7 +7,7 @@ from ..glide_core.editing import regions
 from ..glide_core.images import to_channels_first, to_channels_last
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error, still_to_come
-from .host import feedback
+from .host import conditioning, feedback
 from .host.images import shrink_to_model
 from .host.inpainting import inpaint_latent
 from .host.sampling import placed, require_kind, require_prompts
@@ -140,6 +140,8 @@ class GlideInpaint(io.ComfyNode):
             squares = regions.around(mask) if fit == CROP else []
             if squares:
                 pieces, holes = regions.cut(image[..., :3], mask, squares, config.image_size)
+                positive = conditioning.cut_masks(positive, image, squares, config.image_size)
+                negative = conditioning.cut_masks(negative, image, squares, config.image_size) if negative else None
             else:
                 pieces, holes = shrink_to_model(image, config, refuse=fit == REFUSE), mask
             small = to_channels_first(pieces)

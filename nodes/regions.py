@@ -72,7 +72,7 @@ class GlideCrop(io.ComfyNode):
                     default=0,
                     min=0,
                     max=256,
-                    tooltip="By how many pixels the mask is made larger before anything else.",
+                    tooltip="By how many pixels the mask is made larger (expanded) before the squares are placed.",
                 ),
                 io.Combo.Input(
                     "interpolation",
@@ -89,6 +89,28 @@ class GlideCrop(io.ComfyNode):
                     tooltip="For next square: the side of the square in the image, in pixels. 0 means the shorter side "
                     "of the image.",
                 ),
+                io.Boolean.Input(
+                    "invert_mask",
+                    default=False,
+                    optional=True,
+                    tooltip="Repaints where the mask is black. This comes before anything else.",
+                ),
+                io.Boolean.Input(
+                    "fill_holes",
+                    default=False,
+                    optional=True,
+                    tooltip="Repaints the black parts too that white surrounds, such as the inside of an outline. This "
+                    "comes before grow.",
+                ),
+                io.Int.Input(
+                    "blur",
+                    default=0,
+                    min=0,
+                    max=256,
+                    optional=True,
+                    tooltip="Over how many pixels the edge of the mask fades out, after grow. Grey is repainted by degree: "
+                    "the darker it is, the closer it stays to what was there.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="crop", tooltip="The squares."),
@@ -101,12 +123,27 @@ class GlideCrop(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image, mask, crop_factor, size, squares, grow, interpolation, square_side) -> io.NodeOutput:
+    def execute(
+        cls,
+        image,
+        mask,
+        crop_factor,
+        size,
+        squares,
+        grow,
+        interpolation,
+        square_side,
+        invert_mask=False,
+        fill_holes=False,
+        blur=0,
+    ) -> io.NodeOutput:
         with named("GlideCrop"):
+            mask = 1 - mask if invert_mask else mask
             several = len(image) == 1 and mask.ndim == 3 and len(mask) > 1 and squares == WHOLE
             pictures = image.expand(len(mask), -1, -1, -1) if several else image
             mask, specks = regions.without_specks(regions.fit(pictures, mask))
-            mask = regions.grow(mask, grow)
+            mask = regions.fill_holes(mask) if fill_holes else mask
+            mask = regions.blur(regions.grow(mask, grow), blur)
             found = _next_square(mask, square_side) if squares == NEXT else []
             if not found:
                 found = regions.around(mask, crop_factor, squares == EACH)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..choices import BLENDS, REPAINT_PASSES
 from ..diffusion.options import UPSAMPLING, Sampling
-from ..errors import GlideWarning, ImageError, OptionError
+from ..errors import GlideWarning, ImageError, OptionError, counted
 from . import common, outputs, words
 from .preset import preset_option
 
@@ -40,6 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what("--alpha", action="store_true", help="repaint where PHOTO is transparent")
     what("--pad", type=_margins, metavar="L,T,R,B", help="add margins of so many pixels and paint them")
     what("--grow", type=common.number(0, 1000), default=0, metavar="PIXELS", help="make the mask larger (default: 0)")
+    what("--fill-holes", action="store_true", help="repaint what the mask surrounds, too")
+    what(
+        "--blur",
+        type=common.number(0, 1000),
+        default=0,
+        metavar="PIXELS",
+        help="fade the edge of the mask over so many pixels (default: 0)",
+    )
     what("--each", action="store_true", help="one square for each connected region of the mask, not one for all")
     what(
         "--crop-factor",
@@ -197,7 +205,8 @@ def _subject(args: argparse.Namespace) -> Subject:
         image, margins = regions.pad(image, left, top, right, bottom)
         margins[:, top : height - bottom, left : width - right] = mask
         mask = margins
-    mask = regions.grow(mask, int(args.grow))
+    mask = regions.fill_holes(mask) if args.fill_holes else mask
+    mask = regions.blur(regions.grow(mask, int(args.grow)), int(args.blur))
     walk = (args.square or min(mask.shape[1:])) if args.pad else None
     return Subject(photo, image, mask, squares(mask, crop_factor=args.crop_factor, each=args.each, walk=walk))
 
@@ -231,7 +240,7 @@ def _without_specks(mask: Tensor, keep: bool) -> Tensor:
         return mask
     mask, count = regions.without_specks(mask)
     if count:
-        text = f"the mask has {count} stray pixels outside of its largest part: they are left out (--keep-specks)"
+        text = f"left out of the mask: {counted(count, 'stray pixel')} beside its largest part (--keep-specks)"
         warnings.warn(text, GlideWarning, stacklevel=2)
     return mask
 

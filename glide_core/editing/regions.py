@@ -110,6 +110,21 @@ def grow(mask: Tensor, pixels: int) -> Tensor:
     return torch.from_numpy(np.stack(grown)).to(mask)
 
 
+def fill_holes(mask: Tensor) -> Tensor:
+    """The mask [B, H, W] with the black parts that white surrounds made white."""
+    filled = [ndimage.binary_fill_holes(part) for part in (mask > 0).cpu().numpy()]
+    holes = torch.from_numpy(np.stack(filled)).to(mask.device) & (mask == 0)
+    return torch.where(holes, 1, mask)
+
+
+def blur(mask: Tensor, pixels: int) -> Tensor:
+    """The mask [B, H, W] with an edge that fades over so many pixels to both sides, and a grey of 0 beyond them."""
+    if pixels <= 0:
+        return mask
+    blurred = [ndimage.gaussian_filter(part, pixels / 2, truncate=2.0) for part in mask.cpu().float().numpy()]
+    return clean(torch.from_numpy(np.stack(blurred)).to(mask))
+
+
 def around(mask: Tensor, crop_factor: float = 2.0, each: bool = False) -> list[Region]:
     """Squares around the masked pixels, at least one per picture.
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...glide_core.editing import regions
 from ...glide_core.errors import counted
 from ...glide_core.models.config import UPSCALE, ModelConfig
 
@@ -110,6 +111,22 @@ def with_surroundings(conditioning: list, picture: Tensor, mask: Tensor) -> list
     """
     keys = {"concat_latent_image": picture, "concat_mask": mask}
     return [[cond, {**options, **keys}] for cond, options in conditioning]
+
+
+def cut_masks(conditioning: list, image: Tensor, squares: list[regions.Region], size: int) -> list:
+    """The prompts for squares of an image: the masks of ConditioningSetMask are cut as the image is.
+
+    Args:
+        image: [B, H, W, C], which these masks are stretched to.
+        squares: one for each picture; size: their sides in the cut pictures, in pixels.
+    """
+    cut = []
+    for cond, options in conditioning:
+        if "mask" in options:
+            mask = regions.fit(image, options["mask"])
+            options = {**options, "mask": regions.cut(image, mask, squares, size)[1]}
+        cut.append([cond, options])
+    return cut
 
 
 def shown_from(conditioning: list, percent: float) -> list:

@@ -123,6 +123,26 @@ def test_walking_squares_paint_everything_from_the_known_outwards():
     assert len(list(regions.walk(torch.zeros(1, 64, 64), 32, 8))) == 0
 
 
+def test_holes_are_filled():
+    mask = torch.zeros(2, 20, 20)
+    mask[0, 4:16, 4:16], mask[0, 6:10, 6:14], mask[0, 12:14, 8:10] = 0.5, 0, 0
+    mask[1, 4:16, 4:16], mask[1, 6:10, 6:20] = 1, 0  # open to the right
+    filled = regions.fill_holes(mask)
+    assert filled[0, 6:10, 6:14].eq(1).all() and filled[0, 12:14, 8:10].eq(1).all()
+    assert filled[0, 4, 4] == 0.5 and filled[0, :4].eq(0).all()
+    assert torch.equal(filled[1], mask[1])
+
+
+def test_a_blurred_edge():
+    mask = torch.zeros(1, 60, 60)
+    mask[:, 20:40, 20:40] = 1
+    blurred = regions.blur(mask, 8)
+    across = blurred[0, 30, :31]
+    assert across[:11].eq(0).all() and across[30] == 1 and (across.diff() >= 0).all()
+    assert 0.3 < across[19] < 0.5 < across[20] < 0.7
+    assert torch.equal(regions.blur(mask, 0), mask)
+
+
 def test_grow():
     mask = torch.zeros(1, 21, 21)
     mask[0, 10, 10] = 1
