@@ -108,8 +108,8 @@ class GlideCrop(io.ComfyNode):
                     min=0,
                     max=256,
                     optional=True,
-                    tooltip="Over how many pixels the edge of the mask fades out, after grow. Grey is repainted by degree: "
-                    "the darker it is, the closer it stays to what was there.",
+                    tooltip="Over how many pixels the edge of the mask fades out, after grow. Grey is repainted by "
+                    "degree: the darker it is, the closer it stays to what was there.",
                 ),
             ],
             outputs=[
