@@ -85,7 +85,7 @@ class Folder:
         except Unusable as error:
             self.unusable.add(sample.name)
             if self.left_out.add(error.reason, error.name, error.detail):
-                warn(f"{error.name} is left out ({error.detail}); others {error.reason} are counted at the end")
+                warn(f"{error.name} is left out ({error.detail}); further {error.reason} are counted at the end")
             return None
 
 

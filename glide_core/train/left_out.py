@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from threading import Lock
 
-HIDDEN = "in hidden folders or with hidden names"
+HIDDEN = "pictures in hidden folders or with hidden names"
 CLOSED = "folders that cannot be read"
-NO_CAPTION = "without a caption"
+NO_CAPTION = "pictures without a caption"
 NO_PICTURE = "captions without a picture"
-BAD_CAPTION = "with a caption that cannot be read"
-BAD_PICTURE = "that cannot be read as pictures"
+BAD_CAPTION = "captions that cannot be read"
+BAD_PICTURE = "pictures that cannot be read"
 BAD_METADATA = "lines of metadata files that cannot be used"
-NOT_THERE = "named in metadata files, but not there"
-NO_FILE = "that are no files, such as links to nothing"
+NOT_THERE = "pictures named in metadata files, but not there"
+NO_FILE = "pictures that are no files, such as links to nothing"
 OTHER_KINDS = "files of other kinds"
-DAMAGED = "archives of which the rest is damaged"
+DAMAGED = "files that are damaged from some place on"
 NO_COLUMNS = "parquet files without the columns of pictures and captions"
 
 
@@ -55,8 +55,13 @@ class LeftOut:
         return sum(map(len, self.names.values()))
 
     def lines(self) -> list[str]:
-        """A line for each reason: how many, why, and one of them."""
-        return [f"{len(names)} {reason}: {self.examples[reason]}" for reason, names in list(self.names.items())]
+        """A line for each reason: why, how many, and one of them."""
+        with self.lock:
+            counts = {reason: len(names) for reason, names in self.names.items()}
+        return [
+            f"{reason}: {count}, {'such as ' if count > 1 else ''}{self.examples[reason]}"
+            for reason, count in counts.items()
+        ]
 
     def __str__(self) -> str:
         return "; ".join(self.lines())

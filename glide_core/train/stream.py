@@ -73,7 +73,7 @@ class Stream:
                 bad = 0
             except Unusable as error:
                 if self.left_out.add(error.reason, error.name, error.detail):
-                    warn(f"{error.name} is left out ({error.detail}); others {error.reason} are counted at the end")
+                    warn(f"{error.name} is left out ({error.detail}); further {error.reason} are counted at the end")
                 bad += 1
             if bad == MAX_BAD_IN_A_ROW:
                 raise DatasetError(f"{self.place}: {bad} samples in a row cannot be used ({self.left_out})")

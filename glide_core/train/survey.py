@@ -24,7 +24,7 @@ from .left_out import LeftOut, Unusable
 
 SHOWN, COLUMNS = 24, 6
 SHOWN_SIDE = 128  # at least, so that the pictures of a base model can be seen
-SHOWN_CAPTION = 160  # characters
+ON_SHEET, PRINTED = 60, 160  # characters of a caption
 LONGEST = 3
 WIDTHS = (64, 128, 256, 512, 1024)
 AT_A_TIME = 64
@@ -87,8 +87,8 @@ def survey(data: FileDataset, tokenizer: Tokenizer, *, most: int | None = None, 
     """
     found = Survey(data.place, data.side, data.background, tokenizer.text_ctx, data.left_out, data.total)
     rng, contents = np.random.default_rng(0), set()
-    samples = tqdm(data.in_order(most), "reading", total=data.total, disable=not progress, unit="picture")
-    for sample, decoded in _decoded(samples, data):
+    read = _decoded(data.in_order(most), data)
+    for sample, decoded in tqdm(read, "reading", total=data.total, disable=not progress, unit="picture"):
         found.seen += 1
         if isinstance(decoded, Unusable):
             data.left_out.add(decoded.reason, decoded.name, decoded.detail)
@@ -159,17 +159,17 @@ def write_shown(found: Survey, path: Path) -> None:
         Image.fromarray(pixels).resize((enlarged, enlarged), Image.Resampling.NEAREST) for pixels, _ in found.shown
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_sheet(path, pictures, [_shortened(caption) or "(no words)" for _, caption in found.shown], COLUMNS)
+    write_sheet(path, pictures, [_shortened(caption, ON_SHEET) or "(no words)" for _, caption in found.shown], COLUMNS)
 
 
 def short_lines(found: Survey) -> list[str]:
     """The summary at the start of a training: what is used, what is left out, and what may be unwanted."""
     if found.complete:
-        first = f"{found.place}: {found.usable} pictures to train on"
+        first = f"{found.place}: pictures to train on: {found.usable}"
     elif found.total is None:
-        first = f"{found.place}: of the first {found.seen} pictures {found.usable} can be trained on"
+        first = f"{found.place}: pictures to train on among the first {found.seen}: {found.usable}"
     else:
-        first = f"{found.place}: of {found.total} pictures {found.seen} were read, {found.usable} can be trained on"
+        first = f"{found.place}: pictures to train on among {found.seen} of {found.total}: {found.usable}"
     left_out = [f"left out: {found.left_out}"] if found.left_out.count else []
     return [_printable(line) for line in (first, *left_out, *_doubts(found))]
 
@@ -178,12 +178,14 @@ def lines(found: Survey) -> list[str]:
     """The whole summary."""
     kinds = ", ".join(f"{count} from {kind}" for kind, count in found.kinds.most_common())
     left_out = found.left_out.lines() or ["nothing"]
-    text = [f"{found.place}: {found.usable} pictures to train on"]
+    text = [f"{found.place}: pictures to train on: {found.usable}"]
     if found.usable:
         text += [f"captions: {kinds}", f"shorter sides in pixels: {_distribution(found.short_sides)}"]
     text += [f"left out: {line}" for line in left_out] + _doubts(found)
     longest = sorted(found.longest, reverse=True)
-    text += [f"longest captions: {tokens} tokens, {name}: {_shortened(words)}" for tokens, name, words in longest]
+    text += [
+        f"longest captions: {tokens} tokens, {name}: {_shortened(words, PRINTED)}" for tokens, name, words in longest
+    ]
     return [_printable(line) for line in text]
 
 
@@ -216,8 +218,8 @@ def _distribution(sides: Counter[int]) -> str:
     return ", ".join(parts)
 
 
-def _shortened(caption: str) -> str:
-    return caption if len(caption) <= SHOWN_CAPTION else f"{caption[:SHOWN_CAPTION]}..."
+def _shortened(caption: str, most: int) -> str:
+    return caption if len(caption) <= most else f"{caption[:most]}..."
 
 
 def _printable(line: str) -> str:

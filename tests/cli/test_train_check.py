@@ -38,8 +38,8 @@ def test_check_tells_what_the_model_would_see_and_stops(capsys, tmp_path, option
     (folder / "00.txt").write_text("house " * 200)
     (folder / "01.txt").unlink()
     text = check(capsys, "houses", *options)
-    assert text.startswith("houses: 4 pictures to train on\ncaptions: 4 from .txt\n")
-    assert "left out: 1 without a caption: houses/01.png" in text
+    assert text.startswith("houses: pictures to train on: 4\ncaptions: 4 from .txt\n")
+    assert "left out: pictures without a caption: 1, houses/01.png" in text
     assert (f"smaller than {side} pixels, which are enlarged: 4" in text) == (side > 100)
     assert f"longer than the {tokens} tokens that the model reads, so that the end is cut: 1" in text
     assert text.endswith("as the model sees them: glide-check.png\n")
@@ -60,11 +60,11 @@ def test_check_fails_where_nothing_can_be_trained_on(capsys, tmp_path):
     for path in folder.glob("*.png"):
         path.write_bytes(b"")
     streams = fails(capsys, "houses", "--check")
-    assert "left out: 2 that cannot be read as pictures: houses/00.png (it is empty)" in streams.out
+    assert "left out: pictures that cannot be read: 2, such as houses/00.png (it is empty)" in streams.out
     assert streams.err.splitlines()[-1] == "glide train: error: houses: nothing in it can be trained on"
     for path in folder.glob("*.txt"):
         path.unlink()
-    assert "left out: 2 without a caption: houses/00.png" in fails(capsys, "houses", "--check").err
+    assert "left out: pictures without a caption: 2, such as houses/00.png" in fails(capsys, "houses", "--check").err
 
 
 @pytest.mark.parametrize("colour", ["wite", "#12", "#ffffff00", "rgb(1,2)"])

@@ -177,9 +177,12 @@ def test_what_cannot_be_used_is_told_once_before_the_training(small, houses, tmp
     (houses / "04.txt").write_bytes(b"\xff\xfe\xfa")
     train(houses, small, tmp_path / "out", "--steps", 6)
     err = capsys.readouterr().err
-    assert f"{houses}: 2 pictures to train on" in err
-    assert f"1 without a caption: {houses / '03.png'}; 2 that cannot be read as pictures: {houses / '00.png'} (" in err
-    assert f"1 with a caption that cannot be read: {houses / '04.txt'} (" in err  # not 04.png, which is whole
+    assert f"{houses}: pictures to train on: 2" in err
+    assert (
+        f"pictures without a caption: 1, {houses}/03.png; pictures that cannot be read: 2, such as {houses}/00.png ("
+        in err
+    )
+    assert f"captions that cannot be read: 1, {houses / '04.txt'} (" in err  # not 04.png, which is whole
     assert "in the end" not in err and all(err.count(f"{name}") <= 1 for name in ("00.png", "01.png", "04.txt"))
     for name in ("02.png", "05.png"):
         (houses / name).write_bytes(b"")

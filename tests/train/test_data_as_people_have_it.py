@@ -60,7 +60,7 @@ def test_stale_copies_are_left_out_and_counted(tmp_path, folder):
     pictures, _ = data.batch(RNG, 8)
     assert (pictures[..., 0] == 255).all()
     copy = tmp_path / folder / "0-checkpoint.png"
-    assert data.left_out.lines() == [f"1 in hidden folders or with hidden names: {copy}"]
+    assert data.left_out.lines() == [f"pictures in hidden folders or with hidden names: 1, {copy}"]
 
 
 def test_transparent_pictures_are_laid_on_white(tmp_path):

@@ -24,7 +24,7 @@ def test_a_folder_gives_centre_squares_and_a_line_of_the_caption(folder):
     data = FileSource(str(folder)).open(16)
     pictures, captions = data.batch(np.random.default_rng(0), 8)
     assert pictures.shape == (8, 16, 16, 3) and (pictures == 200).all() and set(captions) == {"one", "two"}
-    assert data.left_out.lines() == [f"1 without a caption: {folder / 'without-caption.png'}"]
+    assert data.left_out.lines() == [f"pictures without a caption: 1, {folder / 'without-caption.png'}"]
     assert data.position == 0
 
 

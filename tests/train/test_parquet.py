@@ -84,7 +84,10 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path):
     data = opened(tmp_path)
     assert set(captions(data, 4)) == {"grey 1"}
     told = data.left_out.lines()
-    assert sorted(line.split(":")[0] for line in told) == ["1 without a caption", "4 that cannot be read as pictures"]
+    assert sorted(line.split(",")[0] for line in told) == [
+        "pictures that cannot be read: 4",
+        "pictures without a caption: 1",
+    ]
 
 
 def test_lists_of_captions(tmp_path):
@@ -119,12 +122,12 @@ def test_a_broken_file_is_left_out_and_the_others_are_read(tmp_path, damage):
     write(tmp_path / "b.parquet", range(5, 10))
     data = opened(tmp_path)
     assert {f"grey {k}" for k in range(5, 10)} <= set(captions(data, 20))
-    assert data.left_out.lines()[0].startswith(f"1 archives of which the rest is damaged: {broken} (")
+    assert data.left_out.lines()[0].startswith(f"files that are damaged from some place on: 1, {broken} (")
 
 
 def test_nothing_but_a_broken_file_or_none(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"no parquet")
-    with pytest.raises(DatasetError, match="nothing to train on; 1 archives of which the rest is damaged"):
+    with pytest.raises(DatasetError, match="nothing to train on; files that are damaged"):
         opened(tmp_path)
     with pytest.raises(DatasetError, match="nowhere.parquet does not exist"):
         opened(tmp_path / "nowhere.parquet")

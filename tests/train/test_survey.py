@@ -76,14 +76,14 @@ def test_every_thing_is_counted_where_it_belongs(odd):
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     found = surveyed(folder)
     assert found.usable == len(usable) == found.seen - 4 and found.complete
-    assert {line.split(":")[0] for line in found.left_out.lines()} == {
-        "2 in hidden folders or with hidden names",
-        "2 that are no files, such as links to nothing",
-        "1 without a caption",
-        "1 captions without a picture",
-        "1 files of other kinds",
-        "3 that cannot be read as pictures",
-        "1 with a caption that cannot be read",
+    assert {line.split(",")[0] for line in found.left_out.lines()} == {
+        "pictures in hidden folders or with hidden names: 2",
+        "pictures that are no files",
+        "pictures without a caption: 1",
+        "captions without a picture: 1",
+        "files of other kinds: 1",
+        "pictures that cannot be read: 3",
+        "captions that cannot be read: 1",
     }
     assert (found.small, found.cropped, found.transparent, found.animated) == (1, 2, 2, 1)
     assert (found.copies, found.empty, found.cut) == (1, 1, 1)
@@ -91,7 +91,7 @@ def test_every_thing_is_counted_where_it_belongs(odd):
     assert sum(found.short_sides.values()) == found.usable == found.kinds[".txt"] == len(found.shown)
     text = "\n".join(lines(found))
     for part in (
-        f"{len(usable)} pictures to train on",
+        f"pictures to train on: {len(usable)}",
         f"captions: {len(usable)} from .txt",
         "below 64: 14, 64 to 127: 1",
         "latin.txt (it is not UTF-8 text",
@@ -120,9 +120,9 @@ def test_the_short_form_reads_a_part_evenly(tmp_path):
     for k in range(10):
         write(tmp_path / f"{k}.png", Image.new("RGB", (16, 16), (k, 0, 0)))
     found = surveyed(tmp_path, most=5)
-    assert short_lines(found)[0] == f"{tmp_path}: of 10 pictures 5 were read, 5 can be trained on"
+    assert short_lines(found)[0] == f"{tmp_path}: pictures to train on among 5 of 10: 5"
     assert sorted(pixels[0, 0, 0] for pixels, _ in found.shown) == [0, 2, 4, 6, 8]
-    assert short_lines(surveyed(tmp_path, most=10)) == [f"{tmp_path}: 10 pictures to train on"]
+    assert short_lines(surveyed(tmp_path, most=10)) == [f"{tmp_path}: pictures to train on: 10"]
 
 
 def test_tars_with_files_of_one_first_name(tmp_path):
@@ -140,7 +140,7 @@ def test_tars_with_files_of_one_first_name(tmp_path):
         "red": (255, 0, 0),
         "blue": (0, 0, 255),
     }
-    assert short_lines(surveyed(tmp_path, most=1))[0] == f"{tmp_path}: of the first 1 pictures 1 can be trained on"
+    assert short_lines(surveyed(tmp_path, most=1))[0] == f"{tmp_path}: pictures to train on among the first 1: 1"
 
 
 def test_a_damaged_exif_block_is_not_told_for_each_reading(tmp_path, recwarn):
