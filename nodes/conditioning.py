@@ -16,6 +16,7 @@ class GlideUpsampleConditioning(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideUpsampleConditioning",
+            category="conditioning",
             display_name="GLIDE Upsample Conditioning",
             search_aliases=["upscale", "super resolution", "low res", "4x"],
             description="Prepares enlarging with a GLIDE upsampler in KSampler or SamplerCustomAdvanced. It encodes "
@@ -60,6 +61,7 @@ class GlideInpaintConditioning(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideInpaintConditioning",
+            category="conditioning",
             display_name="GLIDE Inpaint Conditioning",
             search_aliases=["inpaint", "inpaint model conditioning", "mask", "repaint", "fill"],
             description="Prepares inpainting in KSampler or SamplerCustomAdvanced. It shows a GLIDE inpainting model "

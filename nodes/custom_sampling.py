@@ -24,6 +24,7 @@ class GlideScheduler(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideScheduler",
+            category="sampling/custom",
             display_name="GLIDE Scheduler",
             search_aliases=["sigmas", "respacing", "timestep respacing", "align your steps", "fast27"],
             description="Makes the SIGMAS of a GLIDE model's own noise schedule for SamplerCustomAdvanced and "
@@ -61,6 +62,7 @@ class GlideSamplerSelect(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideSamplerSelect",
+            category="sampling/custom",
             display_name="GLIDE Sampler Select",
             search_aliases=["ddpm", "learned variance", "plms", "ancestral sampling"],
             description="Gives one of GLIDE's samplers to SamplerCustomAdvanced or SamplerCustom. Among them are ddpm "
@@ -79,6 +81,7 @@ class GlideNoise(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideNoise",
+            category="sampling/custom",
             display_name="GLIDE Noise",
             search_aliases=["temperature", "seed per image", "random noise"],
             description="Makes the noise for SamplerCustomAdvanced. Each picture of a batch has a seed of its own, so "
@@ -97,6 +100,7 @@ class GlideThreshold(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideThreshold",
+            category="model",
             display_name="GLIDE Threshold",
             search_aliases=["dynamic thresholding", "clip denoised", "clamp", "imagen"],
             description="Changes how a GLIDE model keeps its picture between black and white in every step. The MODEL "
@@ -137,6 +141,7 @@ class GlideGuidanceInterval(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideGuidanceInterval",
+            category="model",
             display_name="GLIDE Guidance Interval",
             search_aliases=["limited interval", "cfg", "skip guidance", "faster"],
             description="Guides a GLIDE model in a part of the steps alone. The other steps see the prompt without "

@@ -12,6 +12,7 @@ from .host.images import shrink_to_model
 from .host.inpainting import inpaint_latent
 from .host.sampling import placed, require_kind, require_prompts
 from .schema import (
+    ADVANCED,
     CUSTOM,
     DEFAULTS,
     batch_index_input,
@@ -32,7 +33,8 @@ class GlideInpaint(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideInpaint",
-            display_name="GLIDE Inpaint",
+            category="inpainting",
+            display_name="Inpaint (GLIDE)",
             search_aliases=["inpaint", "repaint", "mask", "edit", "fill", "sketch"],
             description="Repaints the masked part of an image as the prompt says, at the model's own 64x64 pixels. "
             "Every other pixel is kept. To edit a photo of any size, put GlideCrop before it, and GlideUpsampler and "
@@ -72,6 +74,7 @@ class GlideInpaint(io.ComfyNode):
                 negative_input(),
                 io.Int.Input(
                     "repaint_passes",
+                    **ADVANCED,
                     default=REPAINT_PASSES,
                     min=1,
                     max=20,

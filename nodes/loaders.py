@@ -23,6 +23,7 @@ class GlideLoader(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideLoader",
+            category="loaders",
             display_name="Load GLIDE Model",
             description="Loads one GLIDE checkpoint, either from models/glide or one of the embedded tiny ones. It "
             "tells from the tensors whether the checkpoint is a base model or an upsampler. Text to image needs one of "

@@ -12,7 +12,7 @@ from ..glide_core.editing.blending import BLENDS, Blend
 from ..glide_core.errors import counted
 from .checks import blend_error, named
 from .host import feedback
-from .schema import schema
+from .schema import ADVANCED, schema
 
 Regions = io.Custom("GLIDE_REGIONS")
 WHOLE, EACH, NEXT = "whole mask", "each region", "next square"
@@ -31,6 +31,7 @@ class GlideCrop(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideCrop",
+            category="inpainting",
             display_name="GLIDE Crop",
             search_aliases=["crop", "inpaint crop", "crop around mask"],
             description="Cuts a square around the mask, with some of its surroundings, out of an image of any size. "
@@ -76,6 +77,7 @@ class GlideCrop(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "interpolation",
+                    **ADVANCED,
                     options=["area", "lanczos"],
                     default="area",
                     tooltip="How the square is made smaller. area keeps the colours, lanczos is sharper. A square that "
@@ -83,6 +85,7 @@ class GlideCrop(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "square_side",
+                    **ADVANCED,
                     default=0,
                     min=0,
                     max=8192,
@@ -97,6 +100,7 @@ class GlideCrop(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "fill_holes",
+                    **ADVANCED,
                     default=False,
                     optional=True,
                     tooltip="Repaints the black parts too that white surrounds, such as the inside of an outline. This "
@@ -104,6 +108,7 @@ class GlideCrop(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "blur",
+                    **ADVANCED,
                     default=0,
                     min=0,
                     max=256,
@@ -169,6 +174,7 @@ class GlideStitch(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideStitch",
+            category="inpainting",
             display_name="GLIDE Stitch",
             search_aliases=["stitch", "paste", "uncrop", "blend", "poisson"],
             description="Puts repainted squares back into the image that GlideCrop cut them from. Outside of the mask "
@@ -193,6 +199,7 @@ class GlideStitch(io.ComfyNode):
                 ),
                 io.Boolean.Input(
                     "match_colours",
+                    **ADVANCED,
                     default=False,
                     tooltip="Shifts the colours of the square until they agree with the image in a ring around the "
                     "mask. This is for models that change the colours of the whole square, which GLIDE does not.",
@@ -243,7 +250,8 @@ class GlideOutpaintPad(io.ComfyNode):
         sides = ("left", "top", "right", "bottom")
         return schema(
             node_id="GlideOutpaintPad",
-            display_name="GLIDE Pad for Outpainting",
+            category="inpainting",
+            display_name="Outpaint: Add Margins (GLIDE)",
             search_aliases=["outpaint", "pad image", "extend", "uncrop"],
             description="Adds margins to an image and makes the mask with which they are repainted.",
             inputs=[

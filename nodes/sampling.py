@@ -27,6 +27,7 @@ class EmptyGlideLatent(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="EmptyGlideLatent",
+            category="latent",
             display_name="Empty GLIDE Latent",
             description="Makes a blank canvas for a GLIDE base model. GLIDE paints pixels, so the size here is the "
             "size of the picture before it is enlarged. The base models were trained on 64x64 pixels.",
@@ -65,7 +66,8 @@ class GlideSampler(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideSampler",
-            display_name="GLIDE Sampler",
+            category="sampling",
+            display_name="Text to Image (GLIDE Sampler)",
             description="Paints a prompt with a GLIDE base model. If the latent is a picture and denoise is below 1, "
             "it repaints that picture instead (SDEdit).",
             search_aliases=["text to image", "ksampler", "img2img", "sdedit", "ddpm"],

@@ -1,6 +1,7 @@
 """What the schemas of all nodes have in common: their category, and the inputs that several nodes share."""
 
 import dataclasses
+import inspect
 
 from comfy_api.latest import io
 
@@ -14,11 +15,18 @@ CUSTOM = "custom"  # no preset: what saved graphs without this input mean
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 
-def schema(*, search_aliases: list[str], **fields) -> io.Schema:
-    """A schema in the category GLIDE. Older hosts do not know search_aliases, and do not get them."""
+_INPUT_FIELDS = inspect.signature(io.Int.Input).parameters
+
+
+def schema(*, category: str, search_aliases: list[str], **fields) -> io.Schema:
+    """A schema in a category below GLIDE. Older hosts do not know search_aliases, and do not get them."""
     if "search_aliases" in _SCHEMA_FIELDS:
         fields["search_aliases"] = search_aliases
-    return io.Schema(category="GLIDE", **fields)
+    return io.Schema(category=f"GLIDE/{category}", **fields)
+
+
+# For inputs that few people change: newer hosts show them behind a button, older ones do not know the word.
+ADVANCED = {"advanced": True} if "advanced" in _INPUT_FIELDS else {}
 
 
 def seed_input() -> io.Input:
@@ -37,6 +45,7 @@ def seed_input() -> io.Input:
 def batch_index_input() -> io.Input:
     return io.Int.Input(
         "batch_index",
+        **ADVANCED,
         default=0,
         min=0,
         max=4095,
@@ -70,6 +79,7 @@ def sampler_input(default: str) -> io.Input:
 def eta_input(default: float) -> io.Input:
     return io.Float.Input(
         "eta",
+        **ADVANCED,
         default=default,
         min=0.0,
         max=1.0,
@@ -98,6 +108,7 @@ def denoise_input(tooltip: str) -> io.Input:
 def temperature_input(default: float) -> io.Input:
     return io.Float.Input(
         "temperature",
+        **ADVANCED,
         default=default,
         min=0.0,
         max=2.0,

@@ -16,6 +16,7 @@ class GlideTextEncode(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideTextEncode",
+            category="conditioning",
             display_name="GLIDE Text Encode",
             description="Encodes a prompt with a GLIDE model's own text transformer. The node shows how many tokens "
             "the prompt has, and where it was cut if it is too long. AND and NOT join several prompts.",

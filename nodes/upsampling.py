@@ -36,7 +36,8 @@ class GlideUpsampler(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideUpsampler",
-            display_name="GLIDE Upsampler",
+            category="upscaling",
+            display_name="Upscale (GLIDE Upsampler)",
             description="Enlarges a picture 4 times with a GLIDE upsampler, which paints the detail that the prompt "
             "and the small picture suggest. It was trained to turn 64x64 into 256x256 pixels. It takes pictures of any "
             "size and paints larger ones in overlapping tiles. With original and mask, an inpainting upsampler keeps "

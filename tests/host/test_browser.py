@@ -106,3 +106,13 @@ def test_node_help(browser, stop):
     page.locator("[data-testid=info-button], [data-testid=help-button]").first.click()
     page.get_by_role("heading", name="Load GLIDE Model").first.wait_for()
     stop("node-help")
+
+
+SEARCH = """(query) => document.querySelector("#vue-app").__vue_app__.config.globalProperties.$pinia._s
+    .get("nodeDef").nodeSearchService.searchNode(query).map((node) => node.name)"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("query", ["text to image", "inpaint", "outpaint", "upscale"])
+def test_glide_is_among_the_first_found(browser, query):
+    assert any("Glide" in name for name in browser.page.evaluate(SEARCH, query)[:10])

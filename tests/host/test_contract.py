@@ -47,7 +47,7 @@ def test_import_is_clean(host):
 def test_node_is_listed_and_explained(infos, node):
     assert node in infos
     info = infos[node]
-    assert info["category"].split("/")[0] == "GLIDE"
+    assert info["category"].startswith("GLIDE/")
     assert info["description"]
     assert [name for name, options in inputs_of(info).items() if not options.get("tooltip")] == []
 
@@ -77,3 +77,14 @@ def test_nodes_are_found_by_other_names(infos):
     """Where the host knows aliases at all."""
     if "search_aliases" in infos["KSampler"]:
         assert "text to image" in infos["GlideSampler"]["search_aliases"]
+
+
+@pytest.mark.parametrize(
+    "node, name",
+    [("GlideSampler", "eta"), ("GlideUpsampler", "temperature"), ("GlideCrop", "square_side")],
+)
+def test_rarely_used_inputs_are_put_away(infos, node, name):
+    """Where the host knows of advanced inputs."""
+    if "search_aliases" in infos["KSampler"]:
+        assert inputs_of(infos[node])[name]["advanced"]
+        assert not inputs_of(infos[node]).get("steps", {}).get("advanced")
