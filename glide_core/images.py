@@ -120,14 +120,15 @@ def read_mask(path: str | Path | io.BytesIO, photo: Photo | None = None) -> Tens
         if photo and photo.orientation != 1 and image.size == photo.stored_size and _orientation(file) == 1:
             image.getexif()[ExifTags.Base.Orientation] = photo.orientation
             image = ImageOps.exif_transpose(image)
-        pixels = np.array(_in_mode(image, "RGBA", file)).astype(np.float32) / 255
-    alpha = pixels[..., 3]
-    grey = np.array(pixels[..., :3] @ np.array([0.299, 0.587, 0.114], np.float32))
-    if alpha.min() == 1:
+        pixels = np.array(_in_mode(image, "RGBA", file))
+    grey, opaque = np.zeros(pixels.shape[:2], np.float32), pixels[..., 3]
+    for channel, weight in enumerate((0.299, 0.587, 0.114)):  # one by one: in floats a large mask would need gigabytes
+        grey += pixels[..., channel] * np.float32(weight / 255)
+    if opaque.min() == 255:
         return torch.from_numpy(grey)[None]
-    visible = grey[alpha > 0.5]
-    one_colour = visible.size == 0 or float(np.ptp(visible)) < 0.1
-    return torch.from_numpy(alpha if one_colour else grey * alpha)[None]
+    visible = grey[opaque > 127]
+    shade = 1 if visible.size == 0 or float(np.ptp(visible)) < 0.1 else grey  # a layer of one colour: opacity counts
+    return torch.from_numpy(shade * (opaque / np.float32(255)))[None]
 
 
 def _opened(source: str | Path | io.BytesIO) -> Image.Image:
