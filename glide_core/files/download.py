@@ -85,7 +85,7 @@ def _model_shapes(config: ModelConfig) -> Shapes:
 
 
 def _clip_shapes(filename: str) -> Shapes:
-    manifests = json.loads((Path(__file__).parents[1] / "assets" / "clip_manifests.json").read_text())
+    manifests = json.loads((Path(__file__).parents[1] / "assets" / "clip_manifests.json").read_text(encoding="utf-8"))
     return {name: tuple(shape) for name, shape in manifests[filename].items()}
 
 
@@ -216,7 +216,7 @@ def _verify_and_record(file: Published, content: Path, path: Path) -> None:
         raise CheckpointError(f"its SHA-256 is {digest}, which is not the one recorded in {record}")
     if not recorded:
         temporary = record.with_name(record.name + ".tmp")
-        temporary.write_text(f"{digest}  {path.name}\n")
+        temporary.write_text(f"{digest}  {path.name}\n", encoding="utf-8")
         os.replace(temporary, record)
 
 
@@ -275,7 +275,7 @@ def _attempt(url: str, part: Path, progress: Progress) -> None:
         else:
             have = 0
             part.write_bytes(b"")  # before the validator, which must never belong to older bytes
-            validator_file.write_text(_validator(response))
+            validator_file.write_text(_validator(response), encoding="latin-1")
         _append(response, part, have, progress)
 
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from hosts import HostError
 
-GRAPHS = Path(__file__).parents[1] / "data" / "graphs"
+GRAPHS = Path(__file__).parents[2] / "example_workflows" / "api"
 
 BASE, UPSAMPLE = "tiny-base (embedded)", "tiny-upsample (embedded)"
 INPAINT = "tiny-base-inpaint (embedded)"
@@ -20,11 +20,14 @@ class Graph(dict):
 
     @classmethod
     def example(cls, name, **changes):
-        """The graph of an example workflow with other inputs: GlideSampler={"seed": 1}.
+        """The graph of an example workflow in fp32 and with other inputs: GlideSampler={"seed": 1}.
 
         A node is named by its class, or by its title ("Base_model") where the graph has several of that class.
         """
-        graph = cls(json.loads((GRAPHS / f"{name}.json").read_text()))
+        graph = cls(json.loads((GRAPHS / f"{name}.json").read_text(encoding="utf-8")))
+        for node in graph.values():
+            if node["class_type"] == "GlideLoader":
+                node["inputs"]["dtype"] = "fp32"
         for node, inputs in changes.items():
             graph.inputs(node.replace("_", " ")).update(inputs)
         return graph

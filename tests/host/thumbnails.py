@@ -1,4 +1,4 @@
-"""Makes example_workflows/<name>.jpg: what each example's graph (tests/data/graphs/<name>.json) really paints.
+"""Makes example_workflows/<name>.jpg: what each example's graph (example_workflows/api/<name>.json) really paints.
 
     python tests/host/thumbnails.py [NAME ...]      (default: all examples)
 
