@@ -1,4 +1,4 @@
-"""The graphs for programs: every node has a title of its own, and a client of the package index drives one by titles."""
+"""The graphs for programs: each node has a title of its own, by which a client of the package index finds it."""
 
 import asyncio
 import io
