@@ -27,17 +27,14 @@ TOP = {
     "web",
 }
 COMFY = os.environ.get("COMFY_CLI") or shutil.which("comfy")
-needs_comfy = pytest.mark.skipif(
-    not COMFY, reason="NOT CHECKED with comfy-cli: pip install comfy-cli, or set COMFY_CLI"
-)
+needs_comfy = pytest.mark.skipif(not COMFY, reason="NOT CHECKED: no comfy-cli, see COMFY_CLI")
 
 
 def git(*arguments):
     if not (ROOT / ".git").exists() or not shutil.which("git"):
         pytest.skip("needs a clone of the repository")
-    return set(
-        subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\n")
-    )
+    listed = subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return set(listed.split("\n"))
 
 
 def comfy(*arguments):
