@@ -16,8 +16,8 @@ Changes = dict[str, Any]
 
 # For base models and for upsamplers; what is not named stays as it is.
 BASE: dict[str, Changes] = {
-    "draft": {"steps": "10", "sampler": "dpmpp_2m"},
-    "standard": {"steps": "20", "sampler": "dpmpp_2m"},
+    "draft": {"steps": "ays10", "sampler": "dpmpp_2m"},
+    "standard": {"steps": "20", "sampler": "ddim"},
     "fine": {"steps": "50", "sampler": "ddpm"},
     "reference": {"steps": "100", "sampler": "ddpm"},
 }

@@ -19,6 +19,7 @@ from ...glide_core.diffusion.prediction import STRONGEST, predict_x_start
 from ...glide_core.diffusion.schedule import NOISE_FROM, NoiseSchedule
 from ...glide_core.images import quantize
 from ...glide_core.models.config import UPSCALE, ModelConfig
+from ...glide_core.models.run_packing import pack_no_more
 from ...glide_core.models.text2im import unet_input
 from . import conditioning
 from .steps import checked_steps
@@ -112,6 +113,8 @@ class GlideModel(comfy.model_base.BaseModel):
         return timestep.clamp(max=self.last_timestep)
 
     def _apply_model(self, x, t, *args, **kwargs):
+        if getattr(self.current_patcher, "hook_patches", None):  # which change weights from step to step
+            pack_no_more(self.diffusion_model)
         x_start = super()._apply_model(x, t, *args, **kwargs)
         if self.finite_check is not None:
             self.finite_check.look(x_start, t)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
 
 from ...glide_core.diffusion.finite import FiniteCheck
+from ...glide_core.memory import available
+from ...glide_core.models.run_packing import packed_for_a_run, weight_bytes
 
 COARSEST = 4.0  # at this sigma a picture can barely be seen; samplers that take several steps go on below it
+ROOM = 3  # times as much memory must be free as packed weights take
 BLANK_FROM = 2.0  # below this sigma a fifth of what the model sees is the picture that it goes on with
 
 
@@ -21,11 +27,18 @@ def checked_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     model = executor.class_obj.model_patcher.model
     model.finite_check = FiniteCheck(f"the GLIDE {model.config.kind} model", sigmas)
     try:
-        samples = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
+        with _packed(model.diffusion_model):
+            samples = executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
         model.finite_check.require()
     finally:
         model.finite_check = None
     return samples
+
+
+def _packed(unet: nn.Module) -> AbstractContextManager[None]:
+    """Packed weights for this run, where there is room for them beside the plain ones."""
+    room = available(torch.device("cpu")) > ROOM * weight_bytes(unet)
+    return packed_for_a_run(unet) if room else nullcontext()
 
 
 def _require_useful(steps: list[float], latent_image: Tensor) -> None:

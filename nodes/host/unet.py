@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ...glide_core.diffusion.tiles import tiled
 from ...glide_core.models.config import ModelConfig
+from ...glide_core.models.run_packing import packing
 from ...glide_core.models.unet import UNet
 from .attention import attention
 from .patches import Patches
@@ -28,7 +29,7 @@ class HostUNet(UNet):
     def __init__(
         self, config: ModelConfig, *, model_channels: int, in_channels: int, operations, device=None, dtype=None
     ):
-        super().__init__(config, attention=attention, operations=operations, device=device, dtype=dtype)
+        super().__init__(config, attention=attention, operations=packing(operations), device=device, dtype=dtype)
         self.tile = config.image_size if config.low_res else None
         self.in_channels = in_channels
 
