@@ -113,7 +113,8 @@ def memory_peak(call: Call) -> float | None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
         before = _status("VmRSS")
         call()
-        return max(0.0, _status("VmHWM") - before) / 1024
+        more = _status("VmHWM") - before
+        return more / 1024 if more > 0 else None  # a system that keeps no peak says nothing useful
     except (OSError, StopIteration):
         return None
 
