@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -57,7 +58,7 @@ class Storage:
         if local is None:
             self.files.pipe_file(posixpath.join(self.path, name), content)
             return
-        temporary = local / f"{name}.{os.getpid()}.tmp"
+        temporary = local / f"{name}.{uuid.uuid4().hex[:8]}.tmp"  # other machines may write the same file
         try:
             with temporary.open("wb") as file:
                 file.write(content)
