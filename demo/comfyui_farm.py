@@ -43,6 +43,10 @@ class BadGraph(Exception):
     """The server refuses the graph, which no other try would mend."""
 
 
+class GraphFailed(Exception):
+    """The server is well, and the graph failed on it."""
+
+
 class Server:
     """One ComfyUI."""
 
@@ -54,7 +58,8 @@ class Server:
 
         Raises:
             BadGraph: it is refused.
-            OSError: the server is gone, was restarted, failed, or took too long.
+            GraphFailed: it failed, perhaps of too little memory.
+            OSError: the server is gone, was restarted, or took too long.
         """
         number = self._submit(graph)
         deadline = time.monotonic() + seconds
@@ -81,7 +86,7 @@ class Server:
         status = entry.get("status", {})
         if status.get("status_str") == "error":
             details = [note.get("exception_message") for kind, note in status["messages"] if kind == "execution_error"]
-            raise OSError(f"the graph failed: {' '.join(map(str, details)) or 'see its log'}")
+            raise GraphFailed(f"the graph failed: {' '.join(map(str, details)) or 'see its log'}")
         files = [
             image
             for output in entry["outputs"].values()
@@ -154,6 +159,8 @@ class Farm:
                 pause = PAUSE_SECONDS
             except BadGraph as error:
                 self._give_up(job, f"{server.url} refuses the graph: {error}")
+            except GraphFailed as error:
+                self._give_back(job, f"{server.url}: {error}")
             except (OSError, ValueError) as error:
                 self._give_back(job, f"{server.url}: {error}")
                 time.sleep(min(pause, LONGEST_PAUSE))
@@ -161,7 +168,7 @@ class Farm:
 
     def _write(self, job: Job, pictures: list[bytes]) -> None:
         if not pictures:
-            raise OSError("the graph has saved no picture: is there a SaveImage in it?")
+            raise GraphFailed("the graph has saved no picture: is there a SaveImage in it?")
         for place, picture in reversed(list(enumerate(pictures))):  # the one that says that all are there comes last
             path = self.args.output / picture_name(job.number, place)
             temporary = path.with_suffix(".tmp")

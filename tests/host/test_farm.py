@@ -40,6 +40,15 @@ def test_a_list_is_drawn_by_the_servers_that_are_there(host, tmp_path):
 
 def test_a_refused_graph_is_told_at_once(host, tmp_path):
     graph = quick()
-    graph.inputs("GlideSampler")["sampler"] = "magic"
+    graph[graph.number("GlideSampler")]["class_type"] = "NoSuchNode"
     done = draw(graph, tmp_path, "--server", host.url)
-    assert done.returncode == 1 and "refuses the graph" in done.stderr and "magic" in done.stderr
+    assert done.returncode == 1 and "prompt 0 failed" in done.stderr and "refuses the graph" in done.stderr
+    assert "tried again" not in done.stderr
+
+
+def test_a_graph_that_fails_is_tried_again_and_then_told(host, tmp_path):
+    graph = quick()
+    graph.inputs("GlideSampler")["steps"] = "not steps"
+    done = draw(graph, tmp_path, "--server", host.url, "--tries", 2)
+    assert done.returncode == 1 and "not steps" in done.stderr
+    assert ("prompt 1 failed" in done.stderr) and ("refuses" in done.stderr or "tried again" in done.stderr)
