@@ -1,10 +1,12 @@
 """demo/comfyui_farm.py with a real server, and one that is not there."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from graphs import Graph
@@ -52,3 +54,18 @@ def test_a_graph_that_fails_is_tried_again_and_then_told(host, tmp_path):
     done = draw(graph, tmp_path, "--server", host.url, "--tries", 2)
     assert done.returncode == 1 and "not steps" in done.stderr
     assert ("prompt 1 failed" in done.stderr) and ("refuses" in done.stderr or "tried again" in done.stderr)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((SCRIPT.parents[1] / "example_workflows" / "api").glob("*.json")), ids=lambda path: path.stem
+)
+def test_the_prompt_and_the_seeds_of_every_example_are_found(path):
+    script, graph = runpy.run_path(str(SCRIPT)), json.loads(path.read_text())
+    number = script["text_node"](graph)
+    assert graph[number]["class_type"] in ("GlideTextEncode", "CLIPTextEncode")
+    filled = script["filled"](graph, number, "a blue heart", 77)
+    assert filled[number]["inputs"]["text"] == "a blue heart" and filled != graph
+    seeds = {
+        node["inputs"][name] for node in filled.values() for name in ("seed", "noise_seed") if name in node["inputs"]
+    }
+    assert seeds == {77}
