@@ -36,8 +36,8 @@ def read_parquet(files: Sequence[str], left_out: LeftOut) -> Iterator[Sample]:
                         yield sample
         except _NoColumns as error:
             left_out.add(NO_COLUMNS, name, error)
-        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: text that is not UTF-8
-            left_out.add(DAMAGED, name, str(error).splitlines()[0])
+        except Exception as error:  # a damaged file can raise anything
+            left_out.add(DAMAGED, name, _first_line(error))
 
 
 def _rows(file: pq.ParquetFile, columns: list[str]) -> Iterator[dict[str, Any]]:
@@ -107,6 +107,10 @@ def parquet_files(source: str) -> list[str]:
             return files
         except _NoColumns as error:
             problems.add(NO_COLUMNS, name, error)
-        except (pa.ArrowException, OSError) as error:
-            problems.add(DAMAGED, name, str(error).splitlines()[0])
+        except Exception as error:  # as above
+            problems.add(DAMAGED, name, _first_line(error))
     raise DatasetError(f"{source}: there is nothing to train on; {problems}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
