@@ -190,6 +190,19 @@ def test_what_cannot_be_used_is_told_once_before_the_training(small, houses, tmp
     assert "none of the 5 pictures can be trained on" in message
 
 
+def test_what_is_found_during_the_training_is_told_once_and_counted_at_the_end(
+    small, houses, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("glide_core.train.session.SURVEYED", 1)
+    for name in ("03.png", "04.png", "05.png"):
+        (houses / name).write_bytes(b"")
+    train(houses, small, tmp_path / "out", "--steps", 10)
+    err = capsys.readouterr().err
+    assert f"{houses}: pictures to train on among 1 of 6: 1" in err
+    assert err.count("further pictures that cannot be read are counted at the end") == 1
+    assert "in the end left out: pictures that cannot be read: 3, such as" in err
+
+
 @pytest.fixture
 def full_disk():
     """Writing more than this many bytes to a file fails, really."""
