@@ -27,7 +27,7 @@ def make(host, name):
 
 
 def main():
-    names = sys.argv[1:] or sorted(path.stem for path in EXAMPLES.glob("*.json"))
+    names = sys.argv[1:] or sorted(path.stem for path in EXAMPLES.glob("*.json") if not path.stem.startswith("openai"))
     with Host(find_checkouts()[-1]) as host:
         for photo in (EXAMPLES / "photos").glob("*.png"):
             host.upload_image(photo, photo.name)

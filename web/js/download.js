@@ -179,6 +179,7 @@ function show(node) {
     const found = models.find((model) => model.there && model.label === checkpoint.value)
     if (found) checkpoint.value = found.file
     const model = missingModel(node)
+    if (model) checkpoint.value = model.label // the frontend marks a file that is not there as an error
     if (model && !node.glideDownload) makePanel(node)
     if (!model && node.glideDownload) removePanel(node)
     if (model) showPanel(node.glideDownload, model)
