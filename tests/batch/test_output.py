@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -96,7 +97,7 @@ def test_an_object_store_gets_the_same_files(tmp_path):
     assert paint(tmp_path / "p.txt", "memory://bucket/run").rows == COUNT
 
 
-@pytest.mark.parametrize("painting", [DRY, QUICK])
+@pytest.mark.parametrize("painting", [DRY, QUICK, replace(QUICK, batch=3), replace(QUICK, batch=3, dtype="bf16")])
 def test_the_batch_and_the_shards_do_not_change_a_picture(tmp_path, painting):
     write_prompts(tmp_path / "p.txt", 5)
     paint(tmp_path / "p.txt", tmp_path / "a", painting, shard_size=5)
