@@ -25,6 +25,13 @@ AT_REST = """() => {
     window.view = [scale, ...offset].join()
     return window.view === before
 }"""
+# Nodes grow when they show previews; 30 pixels of a title lie above each node.
+OVERLAPS = """() => {
+    const boxes = app.graph.nodes.map((node) => [node.pos[0], node.pos[1] - 30, node.size[0], node.size[1] + 30])
+    const meet = ([a, b, c, d], [e, f, g, h]) => a < e + g && e < a + c && b < f + h && f < b + d
+    const above = (box, i) => boxes.slice(0, i).filter((other) => meet(box, other))
+    return boxes.flatMap((box, i) => above(box, i).map(() => app.graph.nodes[i].type))
+}"""
 TITLE = """(type) => {
     const node = app.graph.nodes.find((node) => node.type === type), { ds, canvas } = app.canvas
     const { left, top } = canvas.getBoundingClientRect(), [x, y] = node.pos
@@ -84,6 +91,7 @@ def test_a_visit(photos, browser, stop, name):
     assert seen(page, "execution_success")
     page.wait_for_function(RESULT)
     stop(f"{name}-3-result")
+    assert page.evaluate(OVERLAPS) == []
 
     page.evaluate(LISTEN, KINDS)
     page.evaluate(SET_STEPS, 1000)
