@@ -1,5 +1,6 @@
 """GLIDE's nodes: sockets, tooltips, checks, and a call into ``glide_core`` or the host."""
 
+from .clip import GlideBest, GlideCLIPGuidance, GlideCLIPLoader, GlideCLIPScore
 from .conditioning import GlideInpaintConditioning, GlideUpsampleConditioning
 from .custom_sampling import GlideGuidanceInterval, GlideNoise, GlideSamplerSelect, GlideScheduler, GlideThreshold
 from .inpainting import GlideInpaint
@@ -26,4 +27,8 @@ NODES = [
     GlideNoise,
     GlideThreshold,
     GlideGuidanceInterval,
+    GlideCLIPLoader,
+    GlideCLIPGuidance,
+    GlideCLIPScore,
+    GlideBest,
 ]

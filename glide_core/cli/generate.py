@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import OptionError
 from ..prompts import Prompt, read_prompts
-from . import common, outputs, words
+from . import clip, common, outputs, words
 from .preset import preset_option
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from ..diffusion.clip_guidance import ClipGuide
     from ..pipeline import Stage
 
 PICTURES_AT_A_TIME = 8
@@ -41,21 +42,41 @@ class Cascade:
     upsampler: Stage | None
     sampling: Sampling
     upsampling: Sampling
+    guide: ClipGuide | None = None
+    upsample_guide: ClipGuide | None = None
 
     def paint(self, jobs: list[Job], part: str) -> Tensor:
         """Samples [B, 3, H, W] in -1..1, one for each job; ``part`` is shown beside the progress."""
+        return self.enlarge(jobs, self.draw(jobs, part), part)
+
+    def draw(self, jobs: list[Job], part: str) -> Tensor:
+        """The base's part of ``paint``."""
         from .. import pipeline
 
         prompts, negatives, seeds = zip(*((job.prompt, job.negative, job.seed) for job in jobs))
         with common.progress(f"base{part}") as callback:
             samples = pipeline.generate(
-                self.base, prompts, self.sampling, negative=negatives, seed=seeds, callback=callback
+                self.base, prompts, self.sampling, negative=negatives, seed=seeds, clip=self.guide, callback=callback
             )
+        return samples
+
+    def enlarge(self, jobs: list[Job], samples: Tensor, part: str) -> Tensor:
+        """The upsampler's part of ``paint``, where there is one."""
         if self.upsampler is None:
             return samples
+        from .. import pipeline
+
+        prompts, negatives, seeds = zip(*((job.prompt, job.negative, job.seed) for job in jobs))
         with common.progress(f"upsampler{part}") as callback:
             return pipeline.upsample(
-                self.upsampler, prompts, samples, self.upsampling, negative=negatives, seed=seeds, callback=callback
+                self.upsampler,
+                prompts,
+                samples,
+                self.upsampling,
+                negative=negatives,
+                seed=seeds,
+                clip=self.upsample_guide,
+                callback=callback,
             )
 
 
@@ -109,6 +130,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "GLIDE's published: --upsample-steps fast27 --upsample-sampler ddim --upsample-temperature 0.997 "
         "--upsample-guidance-scale 1",
     )
+    clip.clip_option(parser)
+    clip.guidance_options(parser)
+    clip.best_options(parser, "each picture")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -120,9 +144,10 @@ def run(args: argparse.Namespace) -> None:
         raise OptionError("-o: name the file to write")
     jobs = _list_jobs(args) if args.prompts else _single_jobs(args)
     sheets = [args.sheet] if args.sheet else []
-    for path in (*(job.path for job in jobs), *sheets):
+    written = [path for job in jobs for path in _paths(job, args.keep)]
+    for path in (*written, *sheets):
         outputs.require_output("--sheet" if path in sheets else "--output", path)
-    outputs.require_distinct({"--output": [job.path for job in jobs], "--sheet": sheets}, {"--prompts": args.prompts})
+    outputs.require_distinct({"--output": written, "--sheet": sheets}, {"--prompts": args.prompts})
     where = common.compute(args)
     recorded = common.parameters(args, where)
     todo = _unmade(jobs, recorded, args.overwrite) if args.prompts else jobs
@@ -130,11 +155,16 @@ def run(args: argparse.Namespace) -> None:
         cascade = _cascade(args, where)
         common.warn_of_cuts(cascade.base, [job.prompt for job in todo])
         words.warn_of_unknown(_base_name(args), common.texts_of([job.prompt for job in todo]))
-        _paint(cascade, todo, recorded, args.batch or PICTURES_AT_A_TIME)
+        best_of = clip.best_of(args, where, [job.prompt for job in todo])
+        if best_of is None:
+            _paint(cascade, todo, recorded, args.batch or PICTURES_AT_A_TIME)
+        else:
+            _paint_best(cascade, todo, recorded, best_of)
     if args.sheet:
         from ..contact_sheet import write_sheet
 
-        write_sheet(args.sheet, _opened(jobs), _captions(jobs, several_tries=not args.prompts and len(jobs) > 1))
+        shown = [replace(job, path=path) for job in jobs for path in _paths(job, args.keep)]
+        write_sheet(args.sheet, _opened(shown), _captions(shown, several_tries=not args.prompts and len(jobs) > 1))
         outputs.say(args.sheet)
 
 
@@ -149,6 +179,47 @@ def _paint(cascade: Cascade, jobs: list[Job], recorded: dict[str, Any], most: in
             outputs.write_picture(job.path, samples, _parameters(recorded, job))
 
 
+def _paths(job: Job, keep: int | None) -> list[Path]:
+    """The files that a job writes: its own, or those of the best tries."""
+    return [job.path] if keep in (None, 1) else [job.path.with_stem(f"{job.path.stem}-{k}") for k in range(keep or 1)]
+
+
+def _paint_best(cascade: Cascade, jobs: list[Job], recorded: dict[str, Any], best_of: clip.BestOf) -> None:
+    """Draw each job several times, and write the best of them and the scores of all."""
+    stages = [stage for stage in (cascade.base, cascade.upsampler) if stage]
+    at_a_time = common.pictures_at_a_time(stages, (cascade.sampling, cascade.upsampling), best_of.tries)
+    tries = {job.path.name: _best(cascade, job, recorded, best_of, at_a_time) for job in jobs}
+    folder = jobs[0].path.parent
+    single = folder / f"{jobs[0].path.stem}.{clip.SCORES}"
+    clip.write_scores(folder / clip.SCORES if len(jobs) > 1 else single, tries)
+
+
+def _best(cascade: Cascade, job: Job, recorded: dict[str, Any], best_of: clip.BestOf, at_a_time: int) -> list[clip.Try]:
+    """The tries of one job, of which the best are written. Only they are enlarged, if the scorer sees enough before."""
+    import torch
+
+    from ..diffusion.noise import picture_seeds
+
+    seeds = picture_seeds(job.seed, best_of.tries)
+    candidates = [replace(job, seed=seed) for seed in seeds]
+    sees_enough = best_of.scorer.side <= cascade.base.model.config.image_size
+    drawn = []
+    for start in range(0, len(candidates), at_a_time):
+        some = candidates[start : start + at_a_time]
+        drawn.append((cascade.draw if sees_enough else cascade.paint)(some, f" {start + 1}-{start + len(some)}"))
+    samples = torch.cat(drawn)
+    scores = best_of.scorer.scores(samples, [job.prompt] * len(samples))
+    found = clip.ranked(seeds, scores)
+    kept = [k for k, _ in found[: best_of.keep]]
+    chosen = [candidates[k] for k in kept]
+    pictures = cascade.enlarge(chosen, samples[kept], " of the best") if sees_enough else samples[kept]
+    paths = _paths(job, best_of.keep)
+    tries = clip.with_files([one for _, one in found], paths)
+    for path, picture, one in zip(paths, pictures, tries):
+        outputs.write_picture(path, picture, {**_parameters(recorded, job), **one.notes})
+    return tries
+
+
 def _parameters(recorded: Mapping[str, Any], job: Job) -> dict[str, Any]:
     return {**recorded, "prompt": job.prompt, "negative": job.negative, "seed": job.seed}
 
@@ -160,6 +231,8 @@ def _single_jobs(args: argparse.Namespace) -> list[Job]:
     if args.prompt is None:
         raise OptionError("give either a PROMPT or --prompts FILE")
     count = args.batch or 1
+    if args.best_of is not None and count > 1:
+        raise OptionError("give either --batch or --best-of, whose --keep says how many pictures are written")
     stem, output = args.output.stem, args.output
     paths = [output] if count == 1 else [output.with_stem(f"{stem}-{k}") for k in range(count)]
     return [Job(args.prompt, args.negative, *place) for place in zip(picture_seeds(args.seed, count), paths)]
@@ -169,6 +242,8 @@ def _list_jobs(args: argparse.Namespace) -> list[Job]:
     """The prompts of a list."""
     if args.prompt is not None:
         raise OptionError("give either a PROMPT or --prompts FILE, not both")
+    if args.keep not in (None, 1):
+        raise OptionError("--keep: of each line of --prompts one picture is kept; give --keep 1")
     prompts = read_prompts(args.prompts)
     outputs.require_folder("--output", args.output)
     return [_job(args, number, prompt) for number, prompt in enumerate(prompts)]
@@ -200,11 +275,14 @@ def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
         upsampler = None
     elif upsampler is None:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
+    guide, upsample_guide = clip.guides(args, where)
     return Cascade(
         common.load_stage(where, "--checkpoint", _base_name(args), "base"),
         common.load_stage(where, "--upsampler", upsampler, "upsample") if upsampler else None,
         common.sampling(args),
         common.sampling(args, "upsample_"),
+        guide,
+        upsample_guide,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..choices import BLENDS, REPAINT_PASSES
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import GlideWarning, ImageError, OptionError, counted
-from . import common, outputs, words
+from . import clip, common, outputs, words
 from .preset import preset_option
 
 if TYPE_CHECKING:
@@ -125,6 +125,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "GLIDE's published: --upsample-steps fast27 "
         "--upsample-sampler ddim --upsample-temperature 0.997 --upsample-guidance-scale 1",
     )
+    clip.clip_option(parser)
+    clip.guidance_options(parser)
+    clip.best_options(parser, "the edit")
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,9 @@ def run(args: argparse.Namespace) -> None:
     from ..editing.blending import Blend
     from ..editing.photo import edit
 
-    tries = outputs.tries(args)
+    if args.best_of is not None and args.batch > 1:
+        raise OptionError("give either --batch or --best-of, whose --keep says how many pictures are written")
+    tries = outputs.tries(args, args.keep or args.batch)
     blend = Blend(args.blend, int(args.feather), args.match_colours)
     subject = _subject(args)
     _require_no_loss_of_transparency(subject.image, args.output)
@@ -165,13 +170,30 @@ def run(args: argparse.Namespace) -> None:
     else:
         common.warn_of_cuts(editor.base, [args.prompt])
         words.warn_of_unknown(_base_name(args), common.texts_of([args.prompt]))
+    best_of = clip.best_of(args, where, [args.prompt])
+
+    def repainted(seed: int) -> Tensor:
+        if editor is None:
+            return subject.image
+        return edit(editor, args.prompt, subject.image, subject.mask, subject.squares, seed=seed, blend=blend)
+
+    def write(path: Path, image: Tensor, notes: dict[str, object]) -> None:
+        pixels = (image[0] * 255).round().to(torch.uint8)
+        outputs.write_picture(path, pixels, {**recorded, **notes}, subject.photo.metadata)
+
+    if best_of is not None and editor is not None:
+        found = clip.best_edits(
+            best_of, subject.mask, subject.squares, args.prompt, picture_seeds(args.seed, best_of.tries), repainted
+        )
+        for path, (one, image) in zip(tries, found):
+            write(path, image, {"seed": args.seed, **one.notes})
+        scores = args.output.with_name(f"{args.output.stem}.{clip.SCORES}")
+        clip.write_scores(scores, {args.output.name: clip.with_files([one for one, _ in found], tries)})
+        outputs.write_sheet_of(args.sheet, tries, [one.seed for one, _ in found[: len(tries)]])
+        return
     seeds = picture_seeds(args.seed, len(tries))
     for path, seed in zip(tries, seeds):
-        image = subject.image
-        if editor:
-            image = edit(editor, args.prompt, image, subject.mask, subject.squares, seed=seed, blend=blend)
-        pixels = (image[0] * 255).round().to(torch.uint8)
-        outputs.write_picture(path, pixels, {**recorded, "seed": seed}, subject.photo.metadata)
+        write(path, repainted(seed), {"seed": seed})
     outputs.write_sheet_of(args.sheet, tries, seeds)
 
 
@@ -273,6 +295,9 @@ def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
     upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample-inpaint")
     if not upsampler:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}")
+    guide, upsample_guide = clip.guides(args, where)
+    if guide or upsample_guide:
+        _require_prompt(args.prompt)
     editor = Editor(
         base=common.load_stage(where, "--checkpoint", _base_name(args), "base-inpaint"),
         upsampler=common.load_stage(where, "--upsampler", upsampler, "upsample-inpaint"),
@@ -283,10 +308,17 @@ def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
         repaint_passes=args.repaint_passes,
         denoise=args.denoise,
         detail=args.detail,
+        clip=guide,
+        upsample_clip=upsample_guide,
         progress=common.progress,
     )
     common.pictures_at_a_time([editor.base, editor.upsampler], [editor.sampling, editor.upsampling], 1, [args.prompt])
     return editor
+
+
+def _require_prompt(prompt: str) -> None:
+    if not prompt.strip():
+        raise OptionError("--clip-guidance leads towards the prompt: give --prompt TEXT")
 
 
 def _base_name(args: argparse.Namespace) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FALLBACK = "glide-rescued-"
 LEFTOVER_AGE = 3600  # in seconds
+FOUND_OUT = ("score", "try-seed")
 
 
 def require_output(option: str, path: Path) -> None:
@@ -94,11 +95,15 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def is_made(path: Path, parameters: Mapping[str, Any]) -> bool:
-    """Whether the file is there already, made with these parameters by any version."""
+    """Whether the file is there already, made with these parameters by any version.
+
+    What is known only once a picture is made, ``FOUND_OUT``, is not compared.
+    """
     from ..images import read_parameters
 
     found = read_parameters(path)
-    return bool(found) and {**found, "version": __version__} == {**parameters, "version": __version__}
+    asked = {name: value for name, value in found.items() if name not in FOUND_OUT}
+    return bool(found) and {**asked, "version": __version__} == {**parameters, "version": __version__}
 
 
 def write_picture(
@@ -158,10 +163,10 @@ def output_options(parser: argparse.ArgumentParser, help: str) -> None:
     add("--sheet", type=Path, metavar="PNG", help="also write a contact sheet of the tries")
 
 
-def tries(args: argparse.Namespace) -> list[Path]:
+def tries(args: argparse.Namespace, count: int) -> list[Path]:
     """The files of ``output_options``, each of which can be written. Raises OptionError."""
     output = args.output
-    paths = [output] if args.batch == 1 else [output.with_stem(f"{output.stem}-{k}") for k in range(args.batch)]
+    paths = [output] if count == 1 else [output.with_stem(f"{output.stem}-{k}") for k in range(count)]
     for path in paths:
         require_output("--output", path)
     sheets = [args.sheet] if args.sheet else []

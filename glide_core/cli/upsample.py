@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     from ..diffusion.noise import picture_seeds
     from ..images import read_image
 
-    tries = outputs.tries(args)
+    tries = outputs.tries(args, args.batch)
     low_res = read_image(args.input)
     where = common.compute(args)
     source = common.family_member(args.checkpoint, "upsample") or args.checkpoint

@@ -135,7 +135,7 @@ class Denoiser:
         x_start = composition.cond(each)
         if composition.uncond is not None:
             x_start = guide(x_start, composition.uncond(each), self.guidance_scale)
-        x_start = clip(x_start) if self.threshold is None else dynamic_threshold(x_start, self.threshold)
+        x_start = self._in_range(x_start)
         if self.clip is not None and self.clip.wanted(float(sigma[0])):
             x_start = self._moved(self.clip, x_start, x, sigma, conditions.get("known"))
         if "known" in conditions:
@@ -165,7 +165,10 @@ class Denoiser:
             return x_start
         if self.as_reference:
             return x_start + clip_gradient.reference_shift(x, sigma)
-        return clip(x_start + clip_gradient.shift(x, sigma))
+        return self._in_range(x_start + clip_gradient.shift(x, sigma))
+
+    def _in_range(self, x_start: Tensor) -> Tensor:
+        return clip(x_start) if self.threshold is None else dynamic_threshold(x_start, self.threshold)
 
     def _x_start(self, x: Tensor, sigma: Tensor, eps: Tensor) -> Tensor:
         return reference_x_start(x, sigma, eps) if self.as_reference else predict_x_start(x, sigma, eps)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import pipeline
+from ..diffusion.clip_guidance import ClipGuide
 from ..diffusion.inpainting import REPAINT_PASSES, fit_mask
 from ..images import to_channels_first, to_channels_last
 from ..models.config import UPSCALE
@@ -29,6 +30,7 @@ class Editor:
         denoise: below 1 the base starts from what is under the mask.
         detail: the longest side that is painted with the photo's own pixels; of larger squares the repainted part is
             enlarged, and comes back blurred.
+        clip, upsample_clip: what guides the two models, see ``Stage.sample``.
         progress: gives a context with the ``pipeline.Callback`` of the stage that it names.
     """
 
@@ -41,6 +43,8 @@ class Editor:
     repaint_passes: int = REPAINT_PASSES
     denoise: float = 1.0
     detail: int = 1024
+    clip: ClipGuide | None = None
+    upsample_clip: ClipGuide | None = None
     progress: Progress = lambda name: nullcontext()
 
     def __call__(self, prompt: str, image: Tensor, mask: Tensor, region: regions.Region, seed: int = 0) -> Tensor:
@@ -65,6 +69,7 @@ class Editor:
                 denoise=self.denoise,
                 negative=self.negative,
                 seed=seed,
+                clip=self.clip,
                 callback=callback,
             )
         for name, size in self._sizes(region.side):
@@ -82,6 +87,7 @@ class Editor:
                     mask=hole,
                     negative=self.negative,
                     seed=seed,
+                    clip=self.upsample_clip,
                     callback=callback,
                 )
         return to_channels_last(painted).cpu()

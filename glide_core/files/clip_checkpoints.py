@@ -20,6 +20,7 @@ from .folders import models_dir, published_filename
 from .reading import read
 
 CONFIG_KEY = "glide_clip_config"
+FOLDER = Path(__file__).parents[1] / "assets" / "clip"
 EMBEDDED, PUBLISHED = "tiny-clip", "clip"
 PARTS = ("image", "text")
 HEAD_WIDTH = 64  # of the published encoders; tensors do not show it
@@ -40,7 +41,7 @@ def find(name: str | Path) -> tuple[Path, ...]:
     if Path(name).is_file():
         return (Path(name),)
     if name == EMBEDDED:
-        return (TINY_FOLDER / f"{EMBEDDED}.safetensors",)
+        return (FOLDER / f"{EMBEDDED}.safetensors",)
     if name == PUBLISHED:
         kinds = [f"clip-{part}-enc" for part in PARTS]
         paths = tuple(models_dir() / published_filename(kind) for kind in kinds)

@@ -66,6 +66,31 @@ def checkpoint_path(name: str) -> Path:
     raise CheckpointError(f"{name} is not in models/glide: choose one of {', '.join(checkpoint_names())}")
 
 
+def glide_files() -> list[str]:
+    """All files of models/glide."""
+    return folder_paths.get_filename_list(FOLDER)
+
+
+def glide_file(name: str) -> Path:
+    """A file of models/glide. Raises CheckpointError: there is none of this name."""
+    found = _file(name)
+    if found is None:
+        fetched = [f"clip-{part}-enc" for part in ("image", "text")]
+        raise CheckpointError(
+            f"{name} is not in models/glide: OpenAI's noised CLIP comes with `glide fetch {' '.join(fetched)}`; put "
+            "the files there"
+        )
+    return found
+
+
+def _file(name: str) -> Path | None:
+    plain = name.replace("\\", "/")
+    for file in glide_files():
+        if file.replace("\\", "/") == plain:
+            return Path(folder_paths.get_full_path_or_raise(FOLDER, file))
+    return None
+
+
 def load_checkpoint(name: str, dtype: torch.dtype | None):
     """One of ``checkpoint_names`` -> MODEL, CLIP, VAE. Raises CheckpointError."""
     path = checkpoint_path(name)

@@ -26,10 +26,20 @@ class Threshold:
     threshold: float = 0.995
 
     def __call__(self, predict_noise, *args, **kwargs) -> Tensor:
-        x_start = predict_noise(*args, **kwargs)
+        return self.keep(predict_noise(*args, **kwargs))
+
+    def keep(self, x_start: Tensor) -> Tensor:
+        """x_start within the range that ``mode`` asks for."""
         if self.mode == OFF:
             return x_start
         return clip(x_start) if self.mode == CLIP else dynamic_threshold(x_start, self.threshold)
+
+
+def of(guider) -> Threshold:
+    """The threshold of the MODEL that a guider of the host samples with."""
+    wrappers = guider.model_options.get("transformer_options", {}).get("wrappers", {})
+    found = wrappers.get(WrappersMP.PREDICT_NOISE, {}).get(KEY)
+    return found[0] if found else Threshold()
 
 
 def with_threshold(model, threshold: Threshold):

@@ -1,0 +1,105 @@
+"""What the noised CLIP is good for: how often the best of several tries is right, and how often guided pictures are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..diffusion.clip_guidance import Clip, ClipGuide
+from ..diffusion.noise import picture_seeds
+from ..images import to_uint8
+from ..pipeline import Sampling, Stage, generate, upsample
+from ..scoring import ClipScorer, Scorer, best
+from .judge import judge, look
+from .scenes import Scene, prompt
+
+BATCH = 20
+ALL = "all"
+
+
+def tries(base: Stage, scenes: Sequence[Scene], sampling: Sampling, count: int) -> Tensor:
+    """Draw each scene's prompt several times: [scenes, count, 3, side, side] in -1..1; scene k's are of seed k."""
+    jobs = [(prompt(scene), seed) for k, scene in enumerate(scenes) for seed in picture_seeds(k, count)]
+    drawn = []
+    for start in tqdm(range(0, len(jobs), BATCH), "tries"):
+        texts, seeds = zip(*jobs[start : start + BATCH])
+        drawn.append(generate(base, texts, sampling, seed=seeds).cpu())
+    return torch.cat(drawn).unflatten(0, (len(scenes), count))
+
+
+def best_of(scorer: Scorer, drawn: Tensor, scenes: Sequence[Scene], counts: Sequence[int]) -> dict[int, list[int]]:
+    """Which try is the best of the first N, for each scene.
+
+    Args:
+        drawn: as ``tries`` gives them; counts: the numbers N.
+    """
+    scores = torch.stack([scorer.scores(some, [prompt(scene)] * len(some)) for some, scene in zip(drawn, scenes)])
+    return {count: [best(row[:count], 1)[0] for row in scores] for count in counts}
+
+
+def right(upsampler: Stage, pictures: Tensor, scenes: Sequence[Scene], upsampling: Sampling) -> list[bool]:
+    """Whether each of the small pictures [N, 3, side, side], once enlarged, shows all that its prompt says."""
+    verdicts = []
+    for start in tqdm(range(0, len(scenes), BATCH), "enlarging"):
+        part = list(scenes[start : start + BATCH])
+        texts, seeds = [prompt(scene) for scene in part], range(start, start + len(part))
+        large = to_uint8(upsample(upsampler, texts, pictures[start : start + BATCH], upsampling, seed=seeds)).numpy()
+        verdicts += [all(judge(look(picture), scene)[ALL]) for picture, scene in zip(large, part)]
+    return verdicts
+
+
+def best_of_rows(
+    base: Stage,
+    upsampler: Stage,
+    clip: Clip,
+    scenes: Sequence[Scene],
+    counts: Sequence[int],
+    sampling: Sampling,
+    upsampling: Sampling,
+) -> list[list[str]]:
+    """A table: the share of the prompts of which everything is right, for the best of N tries."""
+    drawn = tries(base, scenes, sampling, max(counts))
+    chosen = best_of(ClipScorer(clip), drawn, scenes, counts)
+    known: dict[tuple[int, int], bool] = {}
+    rows = [["best of", "all %"]]
+    for count, places in chosen.items():
+        new = [k for k, place in enumerate(places) if (k, place) not in known]
+        if new:
+            pictures = torch.stack([drawn[k, places[k]] for k in new])
+            found = right(upsampler, pictures, [scenes[k] for k in new], upsampling)
+            known |= {(k, places[k]): one for k, one in zip(new, found)}
+        share = np.mean([known[k, place] for k, place in enumerate(places)])
+        rows.append([str(count), f"{100 * share:.1f}"])
+    return rows
+
+
+def guidance_rows(
+    base: Stage,
+    upsampler: Stage,
+    clip: Clip,
+    scenes: Sequence[Scene],
+    scales: Sequence[float],
+    guidance_scales: Sequence[float],
+    steps: str,
+    sampler: str,
+    upsampling: Sampling,
+) -> list[list[str]]:
+    """A table: the same share for each scale of CLIP guidance (rows) and of classifier-free guidance (columns)."""
+    rows = [["CLIP guidance", *(f"guidance {g:g}, all %" for g in guidance_scales)]]
+    for scale in scales:
+        guide = ClipGuide(clip, scale=scale) if scale else None
+        cells = []
+        for guidance_scale in guidance_scales:
+            drawn = []
+            for start in range(0, len(scenes), BATCH):
+                texts = [prompt(scene) for scene in scenes[start : start + BATCH]]
+                seeds = range(start, start + len(texts))
+                sampling = Sampling(steps, sampler, guidance_scale)
+                drawn.append(generate(base, texts, sampling, seed=seeds, clip=guide))
+            cells.append(f"{100 * np.mean(right(upsampler, torch.cat(drawn), scenes, upsampling)):.1f}")
+        rows.append([f"{scale:g}", *cells])
+    return rows
