@@ -26,6 +26,7 @@ class GlideCLIPLoader(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideCLIPLoader",
+            category="clip",
             display_name="Load GLIDE Noised CLIP",
             description="Loads the CLIP of GLIDE that was trained on noisy pictures, either from models/glide or the "
             "embedded tiny one. It guides GLIDE models, scores images, and picks the best of them.",
@@ -75,6 +76,7 @@ class GlideCLIPGuidance(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideCLIPGuidance",
+            category="clip",
             display_name="GLIDE CLIP Guidance",
             description="Lets a noised CLIP lead every step towards a text, as the paper's CLIP guidance does. It "
             "works with every sampler, for text to image, inpainting and enlarging, alone (with a guidance of 1) or "
@@ -145,6 +147,7 @@ class GlideCLIPScore(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideCLIPScore",
+            category="clip",
             display_name="GLIDE CLIP Score",
             description="Tells how well each image fits a text, from -1 to 1, by GLIDE's noised CLIP. Numbers of the "
             "same text can be compared; those of different texts hardly.",
@@ -177,6 +180,7 @@ class GlideBest(io.ComfyNode):
     def define_schema(cls):
         return schema(
             node_id="GlideBest",
+            category="clip",
             display_name="GLIDE Best of Batch",
             description="Keeps the images of a batch that fit a text best, the best one first. Painting eight small "
             "pictures and keeping the best is the simplest way to better pictures. The judge is GLIDE's noised CLIP, "

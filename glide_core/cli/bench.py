@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
         "--measure",
         nargs="+",
         choices=[*MEASURES, GRAIN, THINGS],
-        default=list(MEASURES),
-        help="what to measure (default: prompts, upsampling and inpainting)",
+        help="what to measure (default: prompts, upsampling and inpainting; none of these with --best-of and "
+        "--clip-guidance)",
     )
     add(
         "--count",
@@ -100,6 +101,23 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
         default=list(default.grain_dtypes),
         help="with --measure grain: in which precisions (default: all)",
     )
+    add(
+        "--best-of",
+        type=common.count,
+        nargs="+",
+        default=[],
+        metavar="N",
+        help="how often everything is right, for the best of N tries",
+    )
+    add(
+        "--clip-guidance",
+        type=common.number(0, 1000),
+        nargs="+",
+        default=[],
+        metavar="SCALE",
+        help="how often everything is right, with these scales of CLIP guidance and those of --guidance-scale",
+    )
+    add("--clip", default=default.clip, metavar="NAME|FILE", help="the noised CLIP (default: %(default)s)")
     add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first guidance scale as a sheet")
     add("--dtype", choices=("auto", *DTYPES), default=default.dtype, help="default: %(default)s, which is exact")
     add("--device", choices=("auto", "cpu", "cuda"), default=default.device, help="default: the GPU if there is one")
@@ -141,6 +159,13 @@ def _speed_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _measures(args: argparse.Namespace) -> Sequence[str]:
+    """What --measure asks for, or by default what is measured without the options of CLIP."""
+    if args.measure is not None:
+        return list(args.measure)
+    return () if args.best_of or args.clip_guidance else MEASURES
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure as the parsed options say, and print the tables.
 
@@ -153,7 +178,7 @@ def run(args: argparse.Namespace) -> None:
     from ..tiny import quality
 
     request = QualityRequest(
-        measures=tuple(args.measure),
+        measures=tuple(_measures(args)),
         count=args.count,
         guidance_scales=tuple(args.guidance_scale),
         steps=args.steps,
@@ -169,6 +194,9 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
         seeds=args.seeds,
         grain_dtypes=tuple(args.grain_dtype),
+        best_of=tuple(args.best_of),
+        clip_scales=tuple(args.clip_guidance),
+        clip=args.clip,
     )
     for table in quality.measure(request):
         print(table)
@@ -182,7 +210,7 @@ def _measure_speed(args: argparse.Namespace) -> None:
     if unknown:
         raise OptionError(f"--models: there is no {unknown[0]}: use {', '.join(speed.MODELS)}")
     request = speed.SpeedRequest(
-        measures=tuple(args.measure),
+        measures=tuple(_measures(args)),
         models=tuple(args.models),
         dtypes=tuple(args.dtype),
         device=args.device,

@@ -83,22 +83,19 @@ def guidance_rows(
     clip: Clip,
     scenes: Sequence[Scene],
     scales: Sequence[float],
-    guidance_scales: Sequence[float],
-    steps: str,
-    sampler: str,
+    samplings: Sequence[Sampling],
     upsampling: Sampling,
 ) -> list[list[str]]:
     """A table: the same share for each scale of CLIP guidance (rows) and of classifier-free guidance (columns)."""
-    rows = [["CLIP guidance", *(f"guidance {g:g}, all %" for g in guidance_scales)]]
+    rows = [["CLIP guidance", *(f"guidance {sampling.guidance_scale:g}, all %" for sampling in samplings)]]
     for scale in scales:
         guide = ClipGuide(clip, scale=scale) if scale else None
         cells = []
-        for guidance_scale in guidance_scales:
+        for sampling in samplings:
             drawn = []
             for start in range(0, len(scenes), BATCH):
                 texts = [prompt(scene) for scene in scenes[start : start + BATCH]]
                 seeds = range(start, start + len(texts))
-                sampling = Sampling(steps, sampler, guidance_scale)
                 drawn.append(generate(base, texts, sampling, seed=seeds, clip=guide))
             cells.append(f"{100 * np.mean(right(upsampler, torch.cat(drawn), scenes, upsampling)):.1f}")
         rows.append([f"{scale:g}", *cells])

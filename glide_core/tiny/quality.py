@@ -20,7 +20,8 @@ from ..errors import OptionError
 from ..images import from_uint8, to_uint8
 from ..models.config import UPSCALE
 from ..pipeline import Sampling, Stage, generate, inpaint, upsample
-from . import thing_judge, thing_quality
+from ..scoring import load_clip
+from . import clip_quality, thing_judge, thing_quality
 from .grain import HEAD as GRAIN_HEAD
 from .grain import grain_rows
 from .judge import judge, look
@@ -67,6 +68,8 @@ def measure(request: QualityRequest) -> Iterator[str]:
     bench, scenes = Bench(request), held_out_scenes(request.count)
     if "prompts" in request.measures:
         yield prompts_table(bench, scenes)
+    if request.best_of or request.clip_scales:
+        yield from clip_tables(bench, scenes)
     if "upsampling" in request.measures:
         yield upsampling_table(bench, scenes)
     if "inpainting" in request.measures:
@@ -76,6 +79,23 @@ def measure(request: QualityRequest) -> Iterator[str]:
         yield _table(GRAIN_HEAD, rows)
     if THINGS in request.measures:
         yield from things_tables(bench)
+
+
+def clip_tables(bench: Bench, scenes: Sequence[Scene]) -> Iterator[str]:
+    """Measure the best of several tries, and CLIP guidance; see ``clip_quality``."""
+    request = bench.request
+    base, upsampler = bench.load(request.base), bench.load(request.upsampler)
+    clip = load_clip(request.clip, device=bench.device, dtype=bench.dtype)
+    if request.best_of:
+        sampling = bench.sampling(request.guidance_scales[0])
+        rows = clip_quality.best_of_rows(base, upsampler, clip, scenes, request.best_of, sampling, request.upsampling)
+        yield _table(*_headed(rows))
+    if request.clip_scales:
+        samplings = [bench.sampling(scale) for scale in request.guidance_scales]
+        rows = clip_quality.guidance_rows(
+            base, upsampler, clip, scenes, request.clip_scales, samplings, request.upsampling
+        )
+        yield _table(*_headed(rows))
 
 
 def things_tables(bench: Bench) -> Iterator[str]:

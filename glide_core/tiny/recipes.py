@@ -20,13 +20,14 @@ from ..choices import SCENES
 from ..models.config import TINY
 from ..train.options import PRECISIONS, Options, Phase
 from ..train.request import FineTune, TrainingRequest
-from . import stages, text_lesson, thing_judge_recipe, thing_recipes, vocabulary
+from . import clip_recipe, stages, text_lesson, thing_judge_recipe, thing_recipes, vocabulary
 from .layout_lesson import LayoutLesson
 from .scene_data import SceneSource
 from .stages import Interrupted
 
 NAMES = [f"tiny-{kind}" for kind in TINY]
 JUDGE = "things-judge"
+CLIP = "clip"
 LESSON_STEPS = 700  # of the text transformer's first lesson
 
 
@@ -153,7 +154,7 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description="Make one of the embedded tiny models.")
     add = parser.add_argument
-    add("name", choices=[*NAMES, *thing_recipes.MODELS, JUDGE], help="the model to make")
+    add("name", choices=[*NAMES, *thing_recipes.MODELS, JUDGE, CLIP], help="the model to make")
     add("folder", type=Path, help="the folder for all that is made on the way, and for the result NAME.safetensors")
     add("--scale", type=float, default=1.0, help="scale of the numbers of steps (default: %(default)s)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
@@ -163,8 +164,15 @@ def main() -> None:
         default="auto",
         help="default: bf16 where the hardware computes in it, else fp32",
     )
+    add("--scenes", choices=clip_recipe.SCENES, default="shapes", help="what the clip learns (default: %(default)s)")
     args = parser.parse_args()
     try:
+        if args.name == CLIP:
+            made = clip_recipe.make(
+                args.folder, scenes=args.scenes, scale=args.scale, device=args.device, precision=args.precision
+            )
+            print(made, clip_recipe.table(made), sep="\n")
+            return
         if args.name == JUDGE:
             print(thing_judge_recipe.make(args.folder, scale=args.scale, device=args.device))
             return
