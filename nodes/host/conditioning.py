@@ -17,11 +17,12 @@ from ...glide_core.editing import regions
 from ...glide_core.errors import counted
 from ...glide_core.models.config import UPSCALE, ModelConfig
 
-ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED, LOW_RES = (
+ENCODER, TOKENS, VOCABULARY, UNCOND, UNCOND_POOLED, ENCODED, LOW_RES = (
     "glide_encoder",
     "glide_tokens",
     "glide_vocab_size",
     "glide_uncond",
+    "glide_uncond_pooled",
     "glide_encoded",
     "glide_low_res",
 )
@@ -57,7 +58,7 @@ def require_encoder(options: dict, encoder: str, kind: str, name: str = "positiv
 def text_of(options: dict) -> tuple[Tensor, Tensor]:
     """xf_out and xf_proj. What ConditioningZeroOut made is read as the empty prompt, as for other models."""
     xf_out = options["cross_attn"]
-    return (xf_out, options["pooled_output"]) if xf_out.any() else options[UNCOND]
+    return (xf_out, options["pooled_output"]) if xf_out.any() else (options[UNCOND], options[UNCOND_POOLED])
 
 
 def check_area(area: tuple[int, ...] | None, config: ModelConfig) -> None:
@@ -146,8 +147,7 @@ def shown_from(conditioning: list, percent: float) -> list:
 def unconditional(conditioning: list) -> list:
     """The empty prompt, encoded by the same text transformer as this conditioning."""
     options = {key: value for key, value in conditioning[0][1].items() if key not in WHERE_AND_WHEN}
-    cond, pooled = options[UNCOND]
-    return [[cond, {**options, "pooled_output": pooled}]]
+    return [[options[UNCOND], {**options, "pooled_output": options[UNCOND_POOLED]}]]
 
 
 def require_repeatable(clip, name: str, conditioning: list) -> None:
@@ -185,7 +185,7 @@ def encode_again(clip, conditioning: list) -> list:
     """
     encoded = list[list[Any]]()
     for cond, options in conditioning:
-        added = {"pooled_output", ENCODER, TOKENS, VOCABULARY, UNCOND, ENCODED}
+        added = {"pooled_output", ENCODER, TOKENS, VOCABULARY, UNCOND, UNCOND_POOLED, ENCODED}
         kept = {key: value for key, value in options.items() if key not in added}
         again = clip.encode_from_tokens_scheduled(options[TOKENS], add_dict=kept)
         encoded += again if cond.any() else [[torch.zeros_like(new), others] for new, others in again]

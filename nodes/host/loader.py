@@ -94,10 +94,22 @@ def _file(name: str) -> Path | None:
 def load_checkpoint(name: str, dtype: torch.dtype | None):
     """One of ``checkpoint_names`` -> MODEL, CLIP, VAE. Raises CheckpointError."""
     path = checkpoint_path(name)
+    model, clip = _load_networks(path, dtype)
+    # Newer hosts load a model anew where weights of its own are needed: for another GPU, training, or torch.compile.
+    model.cached_patcher_init = (_load_networks, (path, dtype), 0)
+    clip.patcher.cached_patcher_init = (_load_clip_patcher, (path, dtype))
+    return model, clip, comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=torch.float32)
+
+
+def _load_networks(path: Path, dtype: torch.dtype | None, disable_dynamic: bool = False):
+    """A checkpoint -> MODEL, CLIP. Without dynamic VRAM where ``disable_dynamic`` is set."""
     state_dict, config = checkpoints.read_model(path)
     tokenizer = checkpoints.tokenizer_for(config, path)
     unet_weights, text_weights = split_state_dict(state_dict)
     encoder = encoder_tag(text_weights)
-    vae = comfy.sd.VAE(sd={"pixel_space_vae": torch.tensor(1.0)}, dtype=torch.float32)
-    clip = load_clip(text_weights, config, tokenizer, encoder, dtype)
-    return load_model(unet_weights, config, encoder, dtype), clip, vae
+    clip = load_clip(text_weights, config, tokenizer, encoder, dtype, disable_dynamic)
+    return load_model(unet_weights, config, encoder, dtype, disable_dynamic), clip
+
+
+def _load_clip_patcher(path: Path, dtype: torch.dtype | None, disable_dynamic: bool = False):
+    return _load_networks(path, dtype, disable_dynamic)[1].patcher

@@ -7,7 +7,6 @@ import comfy.latent_formats
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
-import comfy.model_sampling
 import comfy.patcher_extension
 import comfy.supported_models_base
 import comfy.utils
@@ -15,13 +14,14 @@ import torch
 from torch import Tensor
 
 from ...glide_core.diffusion.finite import FiniteCheck
-from ...glide_core.diffusion.prediction import STRONGEST, predict_x_start
-from ...glide_core.diffusion.schedule import NOISE_FROM, NoiseSchedule
+from ...glide_core.diffusion.prediction import STRONGEST
+from ...glide_core.diffusion.schedule import NoiseSchedule
 from ...glide_core.images import quantize
 from ...glide_core.models.config import UPSCALE, ModelConfig
 from ...glide_core.models.run_packing import pack_no_more
 from ...glide_core.models.text2im import unet_input
 from . import conditioning
+from .schedule import ModelSampling
 from .steps import checked_steps
 from .threshold import Threshold, with_threshold
 from .unet import HostUNet
@@ -35,37 +35,6 @@ class PixelLatents(comfy.latent_formats.LatentFormat):
     latent_rgb_factors = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 
-class ModelSampling(comfy.model_sampling.ModelSamplingDiscrete, comfy.model_sampling.EPS):
-    """GLIDE's noise schedules. The stock class rounds timesteps and cannot make the cosine schedule."""
-
-    def __init__(self, schedule: NoiseSchedule):
-        super().__init__()
-        self.schedule = schedule
-        self._register_schedule(given_betas=torch.from_numpy(schedule.betas))
-
-    @property
-    def sigma_max(self) -> Tensor:
-        """Where the host's schedulers start.
-
-        The cosine schedule goes on to sigma 20291. All of that is the same noise to the model, but karras and
-        exponential would spend half of their steps there.
-        """
-        return self.sigmas[NOISE_FROM]
-
-    def timestep(self, sigma: Tensor) -> Tensor:
-        return self.schedule.timestep(sigma)
-
-    def calculate_denoised(self, sigma, model_output, model_input):
-        return predict_x_start(model_input, sigma, model_output.to(model_input))
-
-    def noise_scaling(self, sigma, noise, latent_image, max_denoise=False):
-        if max_denoise or self.schedule.is_noise(float(sigma.min())) or not latent_image.any():
-            # The stock class adds the latent here, so that a hole would start from what should be painted over. And
-            # where nothing is to be seen yet, the model was trained on noise of full strength, as the library starts.
-            return noise * (1 + sigma.view(sigma.shape[:1] + (1,) * (noise.ndim - 1)) ** 2).sqrt()
-        return super().noise_scaling(sigma, noise, latent_image)
-
-
 class GlideConfig(comfy.supported_models_base.BASE):
     """What ComfyUI asks about a model family."""
 
@@ -77,8 +46,6 @@ class GlideConfig(comfy.supported_models_base.BASE):
         # The U-Net reads config; FreeU and other nodes read the other two.
         super().__init__({"config": config, "model_channels": config.num_channels, "in_channels": 3})
         self.config, self.encoder = config, encoder
-        if config.noise_schedule == "linear":  # what the stock ModelSamplingDiscrete node starts from
-            self.sampling_settings = {"beta_schedule": "sqrt_linear", "linear_start": 1e-4, "linear_end": 2e-2}
 
     def get_model(self, state_dict, prefix="", device=None):
         return GlideModel(self, device=device)
@@ -108,8 +75,6 @@ class GlideModel(comfy.model_base.BaseModel):
 
     def process_timestep(self, timestep, **kwargs):
         """The timestep that the U-Net is asked at, as ``ModelSampling.calculate_denoised`` takes its answer."""
-        if not isinstance(self.model_sampling, ModelSampling):
-            return timestep
         return timestep.clamp(max=self.last_timestep)
 
     def _apply_model(self, x, t, *args, **kwargs):
@@ -123,7 +88,6 @@ class GlideModel(comfy.model_base.BaseModel):
     def extra_conds(self, **kwargs):
         noise = kwargs["noise"]
         self.check_size(noise)
-        self._check_schedule()
         conditioning.require_encoder(kwargs, self.encoder, self.config.kind)
         conditioning.check_area(kwargs.get("area"), self.config)
         text, pooled = conditioning.text_of(kwargs)
@@ -169,13 +133,6 @@ class GlideModel(comfy.model_base.BaseModel):
                 "repaint a photo, cut a square out of it with GlideCrop"
             )
 
-    def _check_schedule(self) -> None:
-        if not isinstance(self.model_sampling, ModelSampling) and self.config.noise_schedule != "linear":
-            raise ValueError(
-                "ModelSamplingDiscrete or a similar node replaced the noise schedule of a GLIDE base model, which was "
-                "trained on its own: take the node out"
-            )
-
     def _conditions(self, noise: Tensor, kwargs: dict) -> Tensor:
         """The U-Net's channels after the noisy picture."""
         inputs, device = {}, kwargs["device"]
@@ -209,13 +166,20 @@ def _fit(image: Tensor, noise: Tensor) -> Tensor:
     return comfy.utils.resize_to_batch_size(image, noise.shape[0])
 
 
-def load_model(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str, dtype: torch.dtype | None):
+def load_model(
+    state_dict: dict[str, Tensor],
+    config: ModelConfig,
+    encoder: str,
+    dtype: torch.dtype | None,
+    disable_dynamic: bool = False,
+):
     """Make a MODEL.
 
     Args:
         state_dict: the U-Net's tensors. It is empty afterwards.
         encoder: the tag of the text transformer that belongs to the U-Net (``conditioning.encoder_tag``).
         dtype: of the weights. None leaves the choice to the host.
+        disable_dynamic: newer hosts' dynamic VRAM is not used for this MODEL, whose weights then are plain tensors.
     """
     mm = comfy.model_management
     host_config = GlideConfig(config, encoder)
@@ -225,7 +189,9 @@ def load_model(state_dict: dict[str, Tensor], config: ModelConfig, encoder: str,
     dtype = dtype or mm.unet_dtype(model_params=parameters, supported_dtypes=supported)
     host_config.set_inference_dtype(dtype, mm.unet_manual_cast(dtype, device, supported))
     model = host_config.get_model(state_dict, device=offload_device)
-    patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+    patcher_class = comfy.model_patcher.ModelPatcher
+    if not disable_dynamic:
+        patcher_class = getattr(comfy.model_patcher, "CoreModelPatcher", patcher_class)
     patcher = patcher_class(model, load_device=device, offload_device=offload_device)
     if hasattr(patcher, "is_dynamic") and patcher.is_dynamic():  # newer hosts, whose dynamic VRAM takes tensors as is
         model.load_model_weights(state_dict, "", assign=True)

@@ -34,8 +34,7 @@ class Patches:
         if unknown:
             raise ValueError(
                 f"a node that this MODEL went through patches {', '.join(unknown)}, which GLIDE's U-Net does not have: "
-                "take the node out (HyperTile, TomePatchModel, Hypernetwork, NAGuidance and SkipLayerGuidanceDiT make "
-                "such patches)"
+                "take the node out (HyperTile, TomePatchModel, HypernetworkLoader, NAGuidance and FluxKVCache do that)"
             )
 
     def enter(self, place: str, number: int) -> Callable[..., Tensor]:

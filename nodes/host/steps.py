@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from ...glide_core.diffusion.finite import FiniteCheck
 from ...glide_core.memory import available
 from ...glide_core.models.run_packing import packed_for_a_run, weight_bytes
+from .graph import classes_before_sampler
+from .refused import REFUSED
+from .schedule import require_own_schedule
 
 COARSEST = 4.0  # at this sigma a picture can barely be seen; samplers that take several steps go on below it
 ROOM = 3  # times as much memory must be free as packed weights take
@@ -20,11 +23,15 @@ def checked_steps(executor, noise, latent_image, sampler, sigmas, *args, **kwarg
     """A wrapper of the host's outer_sample.
 
     Raises:
-        ValueError: the steps end too early, or start too late for a blank latent.
+        ValueError: the steps end too early, or start too late for a blank latent; or the MODEL came through a node that
+            can mean nothing for GLIDE.
         NotFiniteError: the model gave NaN or infinite numbers.
     """
+    patcher = executor.class_obj.model_patcher
+    model = patcher.model
+    _require_meaningful_nodes()
+    require_own_schedule(patcher.get_model_object("model_sampling"), model.config)
     _require_useful(sigmas.tolist(), latent_image)
-    model = executor.class_obj.model_patcher.model
     model.finite_check = FiniteCheck(f"the GLIDE {model.config.kind} model", sigmas)
     try:
         with _packed(model.diffusion_model):
@@ -39,6 +46,14 @@ def _packed(unet: nn.Module) -> AbstractContextManager[None]:
     """Packed weights for this run, where there is room for them beside the plain ones."""
     room = available(torch.device("cpu")) > ROOM * weight_bytes(unet)
     return packed_for_a_run(unet) if room else nullcontext()
+
+
+def _require_meaningful_nodes() -> None:
+    for name in sorted(classes_before_sampler() & REFUSED.keys()):
+        raise ValueError(
+            f"the MODEL came through {name}, which would do nothing to a GLIDE model, because {REFUSED[name]}: take "
+            "the node out"
+        )
 
 
 def _require_useful(steps: list[float], latent_image: Tensor) -> None:

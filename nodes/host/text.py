@@ -100,7 +100,8 @@ class HostTextModel(torch.nn.Module):
             conditioning.ENCODED: cond,
             conditioning.TOKENS: tokens,
             conditioning.VOCABULARY: self.vocab_size,
-            conditioning.UNCOND: (uncond, uncond_pooled),
+            conditioning.UNCOND: uncond,
+            conditioning.UNCOND_POOLED: uncond_pooled,
         }
         return cond, pooled, extra
 
@@ -108,18 +109,29 @@ class HostTextModel(torch.nn.Module):
         return self.text.load_state_dict(sd, strict=False, assign=getattr(self, "can_assign_sd", False))
 
 
-def load_clip(state_dict: dict, config: ModelConfig, tokenizer: Tokenizer, encoder: str, dtype: torch.dtype | None):
+def load_clip(
+    state_dict: dict,
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    encoder: str,
+    dtype: torch.dtype | None,
+    disable_dynamic: bool = False,
+):
     """Make a CLIP.
 
     Args:
         dtype: of the weights. None means fp32, because the transformer is small, runs once for each prompt, and was
             published in fp32. It also stays in fp32 where 8 bits are asked for, which are meant for the U-Net.
+        disable_dynamic: see ``load_model``.
     """
     target = comfy.supported_models_base.ClipTarget(HostTokenizer, HostTextModel)
     target.params = {"config": config, "encoder": encoder}
     parameters = sum(tensor.numel() for tensor in state_dict.values())
     options = {"dtype": dtype if dtype and dtype.itemsize > 1 else torch.float32}
-    clip = comfy.sd.CLIP(target, tokenizer_data={TOKENS: tokenizer}, parameters=parameters, model_options=options)
+    without = {"disable_dynamic": True} if disable_dynamic else {}  # older hosts have no such argument
+    clip = comfy.sd.CLIP(
+        target, tokenizer_data={TOKENS: tokenizer}, parameters=parameters, model_options=options, **without
+    )
     clip.load_sd(state_dict)
     return clip
 

@@ -31,7 +31,13 @@ class HostUNet(UNet):
     ):
         super().__init__(config, attention=attention, operations=packing(operations), device=device, dtype=dtype)
         self.tile = config.image_size if config.low_res else None
+        self.size_multiple = config.size_multiple
         self.in_channels = in_channels
+
+    @property
+    def q_token_length(self) -> int:
+        """Only a 3D model has it, and only TripoSplatSamplingPreview asks."""
+        raise ValueError("TripoSplatSamplingPreview previews 3D models: take the node out")
 
     def forward(  # type: ignore[override]  # the host calls it in its own way
         self, x, timesteps, context, y, control=None, transformer_options={}, **kwargs
@@ -48,11 +54,21 @@ class HostUNet(UNet):
         return executor.execute(x, timesteps, context, y, control, transformer_options, **kwargs)
 
     def _predict(self, x, timesteps, context, y, control=None, transformer_options={}, **kwargs):
+        self._require_size(x)
         patches = Patches(transformer_options)
         out = tiled(lambda part: self._run_blocks(part, timesteps, context, y, patches), x, self.tile)
         eps, variance = out.chunk(2, dim=1)
         self._leave_variance(variance, transformer_options)
         return eps
+
+    def _require_size(self, x: Tensor) -> None:
+        """Raise ValueError where a node has cut the picture, whose own size ``GlideModel`` checks, into odd parts."""
+        height, width = x.shape[-2:]
+        if height % self.size_multiple or width % self.size_multiple:
+            raise ValueError(
+                f"a node such as ContextWindowsManual cuts the picture into parts of {width}x{height} pixels, but this "
+                f"GLIDE model paints sides that are multiples of {self.size_multiple}: give it such a length"
+            )
 
     def _leave_variance(self, variance: Tensor, transformer_options: dict) -> None:
         """Give the sampler the variance of the positive prompt, which the host numbers 0.

@@ -9,7 +9,17 @@ from hosts import PROJECT
 
 NODES = PROJECT / "nodes"
 BESIDE_NODES = {"checks", "schema", "host", "glide_core"}  # what a node may import of the pack
-INTERNALS = {"comfy", "comfy_extras", "execution", "folder_paths", "latent_preview", "node_helpers", "nodes", "server"}
+INTERNALS = {
+    "comfy",
+    "comfy_execution",
+    "comfy_extras",
+    "execution",
+    "folder_paths",
+    "latent_preview",
+    "node_helpers",
+    "nodes",
+    "server",
+}
 
 
 def imports(path: Path) -> set[str]:
