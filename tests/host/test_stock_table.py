@@ -30,7 +30,6 @@ EFFECT = {
     "FreSca": {},
     "FreeU": {},
     "FreeU_V2": {},
-    "GlideThreshold": {},
     "LatentApplyOperationCFG": {},
     "LoraLoader": {},
     "LoraLoaderBypass": {},
@@ -96,7 +95,8 @@ def inputs_of(info):
 
 
 def is_stock_patch(info):
-    return "MODEL" in inputs_of(info).values() and "MODEL" in info["output"]
+    ours = info["python_module"].startswith("custom_nodes")
+    return not ours and "MODEL" in inputs_of(info).values() and "MODEL" in info["output"]
 
 
 @pytest.fixture(scope="module")
