@@ -7,8 +7,7 @@ from ..glide_core.diffusion.noise import picture_seed
 from .checks import named
 from .host import clip as host
 from .host.feedback import show
-from .loaders import DTYPES
-from .schema import schema
+from .schema import DTYPES, schema
 
 GlideClip = io.Custom("GLIDE_CLIP")
 

@@ -1,21 +1,12 @@
 """Loading GLIDE models."""
 
-import torch
 from comfy_api.latest import io
 
 from .checks import named
 from .host.loader import checkpoint_names, checkpoint_path, load_checkpoint, register_folder
-from .schema import schema
+from .schema import DTYPES, schema
 
 register_folder()
-
-DTYPES = {
-    "auto": None,
-    "fp32": torch.float32,
-    "fp16": torch.float16,
-    "bf16": torch.bfloat16,
-    "fp8_e4m3fn": torch.float8_e4m3fn,
-}
 
 
 class GlideLoader(io.ComfyNode):

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 
+import torch
 from comfy_api.latest import io
 
 from ..glide_core.choices import PRESETS
@@ -12,6 +13,14 @@ from ..glide_core.pipeline import Sampling
 
 DEFAULTS = Sampling()
 CUSTOM = "custom"  # no preset: what saved graphs without this input mean
+# The choices of a loader for the precision of weights.
+DTYPES = {
+    "auto": None,
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+}
 _SCHEMA_FIELDS = {field.name for field in dataclasses.fields(io.Schema)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import comfy.sd
@@ -108,7 +109,19 @@ def _load_networks(path: Path, dtype: torch.dtype | None, disable_dynamic: bool 
     unet_weights, text_weights = split_state_dict(state_dict)
     encoder = encoder_tag(text_weights)
     clip = load_clip(text_weights, config, tokenizer, encoder, dtype, disable_dynamic)
-    return load_model(unet_weights, config, encoder, dtype, disable_dynamic), clip
+    model = load_model(unet_weights, config, encoder, dtype, disable_dynamic)
+    model.model.read_text = partial(_read_text, path, encoder)
+    return model, clip
+
+
+def _read_text(path: Path, encoder: str) -> dict[str, torch.Tensor]:
+    """The tensors of the text transformer in a checkpoint, which must still be the one that was loaded."""
+    _, text_weights = split_state_dict(checkpoints.read_model(path)[0])
+    if encoder_tag(text_weights) != encoder:
+        raise CheckpointError(
+            f"{path} is another file than the one that was loaded: load it again, or use CheckpointSave"
+        )
+    return text_weights
 
 
 def _load_clip_patcher(path: Path, dtype: torch.dtype | None, disable_dynamic: bool = False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import comfy.conds
 import comfy.latent_formats
 import comfy.model_base
@@ -71,11 +73,22 @@ class GlideModel(comfy.model_base.BaseModel):
         self.schedule = NoiseSchedule(self.config.noise_schedule)
         self.model_sampling = ModelSampling(self.schedule)
         self.last_timestep = float(self.schedule.timestep(torch.tensor(STRONGEST)))
+        self.read_text: Callable[[], dict[str, Tensor]] | None = None  # reads the text transformer of the loaded file
         self.finite_check: FiniteCheck | None = None  # of the run in progress, see ``checked_steps``
 
     def process_timestep(self, timestep, **kwargs):
         """The timestep that the U-Net is asked at, as ``ModelSampling.calculate_denoised`` takes its answer."""
         return timestep.clamp(max=self.last_timestep)
+
+    def state_dict_for_saving(self, *args, **kwargs):
+        """The host's tensors, and for ModelSave, which saves no CLIP, the text transformer of the loaded file.
+
+        So GlideLoader reads again what ModelSave writes.
+        """
+        tensors = super().state_dict_for_saving(*args, **kwargs)
+        if "positional_embedding" not in tensors and self.read_text is not None:
+            tensors.update(self.read_text())
+        return tensors
 
     def _apply_model(self, x, t, *args, **kwargs):
         if getattr(self.current_patcher, "hook_patches", None):  # which change weights from step to step

@@ -155,4 +155,4 @@ def test_what_cannot_be_encoded_again_for_the_upsampler(host):
     options = {"seed": 1, "steps": "1", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "temperature": 1.0}
     links = {"model": model, "clip": clip, "positive": changed, "latent": graph.canvas}
     graph.save(graph.node("GlideUpsampler", 2, **links, **options)[0])
-    assert "connect the one from before that node" in failure(host, graph)
+    assert "connect the CONDITIONING from before that node" in failure(host, graph)

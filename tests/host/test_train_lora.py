@@ -1,0 +1,63 @@
+"""A LoRA that ComfyUI's own TrainLoraNode trains on GLIDE moves the picture towards the pictures that it was shown."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from graphs import Graph, latents
+from stock import defaults, far
+
+CAPTION = "a purple square on a yellow background"
+
+
+def lessons():
+    """8 pictures that look much alike, as Pillow images."""
+    pictures = np.zeros((8, 64, 64, 3), np.uint8)
+    for k, picture in enumerate(pictures):
+        picture[:] = 230, 200 - 4 * k, 40
+        picture[16 + k : 48 + k, 12:52] = 120, 30, 140 + 4 * k
+    return [Image.fromarray(picture) for picture in pictures]
+
+
+def paint(graph, model, clip):
+    text = graph.text(clip, CAPTION), graph.text(clip, "")
+    graph.save(graph.ksampler(model, *text, graph.empty(batch_size=2), steps=6))
+
+
+@pytest.mark.slow
+def test_training_in_comfyui(host):
+    info, infos = host.object_info("TrainLoraNode"), host.object_info()
+    first, *others = lessons()
+    first.save(host.base / "input" / "lessons.png", save_all=True, append_images=others)  # LoadImage gives all 8
+    loras = host.base / "models" / "loras"
+    loras.mkdir(parents=True, exist_ok=True)
+    graph = Graph()
+    model, clip, vae = graph.load()
+    shown = graph.node("LoadImage", 2, image="lessons.png")[0]
+    numbers = {"batch_size": 1, "steps": 50, "learning_rate": 5e-3, "rank": 8, "seed": 1}
+    links = {
+        "model": model,
+        "latents": graph.node("VAEEncode", pixels=shown, vae=vae),
+        "positive": graph.text(clip, CAPTION),
+    }
+    trained = graph.node("TrainLoraNode", len(info["output"]), **{**defaults(info), **links, **numbers})
+    lora = trained[info["output"].index("LORA_MODEL")]
+    saver = "SaveLoRA" if "SaveLoRA" in infos else "SaveLoRANode"
+    graph.node(saver, lora=lora, prefix="loras/trained")
+    loader = infos["LoraModelLoader"]
+    paint(graph, model, clip)
+    paint(graph, graph.node("LoraModelLoader", **{**defaults(loader), "model": model, "lora": lora}), clip)
+    before, after = latents(host, graph)
+    goal = torch.tensor(np.stack(lessons())).float().permute(0, 3, 1, 2).mean(dim=0) / 127.5 - 1
+    assert (after - goal).abs().mean() < 0.5 * (before - goal).abs().mean()
+
+    (saved,) = (host.base / "output" / "loras").glob("trained*.safetensors")
+    (loras / "trained.safetensors").write_bytes(saved.read_bytes())
+    logged = len(host.log())
+    graph = Graph()
+    model, clip, _ = graph.load()
+    strengths = {"strength_model": 1.0, "strength_clip": 1.0}
+    paint(graph, *graph.node("LoraLoader", 2, model=model, clip=clip, lora_name="trained.safetensors", **strengths))
+    assert far(latents(host, graph)[0], after) < 1e-3
+    assert "lora key not loaded" not in host.log()[logged:]
