@@ -21,6 +21,7 @@ FLOORS = [
     ["pipeline", "scoring"],
     ["editing", "train"],
     ["batch", "bench", "tiny"],
+    ["study"],
     ["cli"],
     ["__main__"],
 ]
