@@ -22,6 +22,7 @@ COMMANDS = {
     "upsample": "make a small picture 4 times as large, by diffusion",
     "batch": "paint the rows of a file, many or very many, on all devices or machines",
     "inpaint": "repaint a part of a photo, or paint beyond its edges",
+    "again": "make a picture anew from the parameters in its file, and compare",
     "score": "tell how well pictures fit a text",
     "fetch": "download the published models or their vocabulary",
     "train": "train a model, or fine-tune one on your own pictures",

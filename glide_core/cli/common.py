@@ -6,7 +6,7 @@ import argparse
 import secrets
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 
 MOST = 1_000_000  # of whatever is counted: pictures, passes, pixels
+DIGEST = "-sha256"  # after an option's name: what a picture notes of the file that the option named
+PICTURES = ("input", "mask")  # arguments that name a picture to read
 FAMILIES = {"tiny": "tiny-", "openai": ""}  # before a model's kind in the names of a family's models
 
 
@@ -157,8 +159,16 @@ def compute(args: argparse.Namespace) -> Compute:
     return Compute(device, pick_dtype(args.dtype, device))
 
 
-def parameters(args: argparse.Namespace, where: Compute) -> dict[str, object]:
-    """What a picture depends on, under the names of the options that set it, for the picture's file."""
+def parameters(args: argparse.Namespace, where: Compute, checkpoints: Mapping[str, str | None]) -> dict[str, object]:
+    """What a picture depends on, for the picture's file: under the names of the options that set it, and hashes.
+
+    Args:
+        checkpoints: the checkpoint that each option comes to, see ``digest``; None where there is none.
+    Raises:
+        CheckpointError: there is no such checkpoint.
+    """
+    from ..files.integrity import sha256
+
     elsewhere = (
         "run",
         "prompts",
@@ -170,13 +180,27 @@ def parameters(args: argparse.Namespace, where: Compute) -> dict[str, object]:
         "json",
         "preset",
         "preset_prefixes",
+        "painted_in",
     )
     found = {
         name.replace("_", "-"): str(value) if isinstance(value, Path) else value
         for name, value in vars(args).items()
         if name not in elsewhere and value is not None
     }
-    return {**found, "device": where.device.type, "dtype": where.dtype, "version": __version__}
+    hashes = {name + DIGEST: digest(f"--{name}", source) for name, source in checkpoints.items() if source}
+    pictures = {name: getattr(args, name, None) for name in PICTURES}
+    hashes |= {name + DIGEST: sha256(path) for name, path in pictures.items() if path}
+    return {**found, **hashes, "device": where.device.type, "dtype": where.dtype, "version": __version__}
+
+
+def digest(option: str, source: str) -> str:
+    """The SHA-256 of the checkpoint that an option names. Raises CheckpointError: there is none of this name."""
+    from ..files import checkpoints, integrity
+
+    try:
+        return integrity.sha256(checkpoints.find(source))
+    except GlideError as error:
+        raise CheckpointError(f"{option} {error}") from error
 
 
 def seed_option(text: str) -> int:

@@ -36,7 +36,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Cascade:
-    """The models and how they sample; ``upsampler`` is None where the base's 64x64 is wanted."""
+    """The models and how they sample.
+
+    Attributes:
+        upsampler: None where the base's 64x64 is wanted.
+        least: how many pictures the base and the upsampler paint together at least. The last digits of what they
+            compute depend on it.
+    """
 
     base: Stage
     upsampler: Stage | None
@@ -44,6 +50,7 @@ class Cascade:
     upsampling: Sampling
     guide: ClipGuide | None = None
     upsample_guide: ClipGuide | None = None
+    least: tuple[int, int] = (1, 1)
 
     def paint(self, jobs: list[Job], part: str) -> Tensor:
         """Samples [B, 3, H, W] in -1..1, one for each job; ``part`` is shown beside the progress."""
@@ -53,31 +60,46 @@ class Cascade:
         """The base's part of ``paint``."""
         from .. import pipeline
 
-        prompts, negatives, seeds = zip(*((job.prompt, job.negative, job.seed) for job in jobs))
+        prompts, negatives, seeds = _columns(jobs, self.least[0])
         with common.progress(f"base{part}") as callback:
             samples = pipeline.generate(
                 self.base, prompts, self.sampling, negative=negatives, seed=seeds, clip=self.guide, callback=callback
             )
-        return samples
+        return samples[: len(jobs)]
 
     def enlarge(self, jobs: list[Job], samples: Tensor, part: str) -> Tensor:
         """The upsampler's part of ``paint``, where there is one."""
         if self.upsampler is None:
             return samples
+        import torch
+
         from .. import pipeline
 
-        prompts, negatives, seeds = zip(*((job.prompt, job.negative, job.seed) for job in jobs))
+        prompts, negatives, seeds = _columns(jobs, self.least[1])
+        low_res = torch.cat([samples, *[samples[-1:]] * (len(seeds) - len(jobs))])
         with common.progress(f"upsampler{part}") as callback:
-            return pipeline.upsample(
+            enlarged = pipeline.upsample(
                 self.upsampler,
                 prompts,
-                samples,
+                low_res,
                 self.upsampling,
                 negative=negatives,
                 seed=seeds,
                 clip=self.upsample_guide,
                 callback=callback,
             )
+        return enlarged[: len(jobs)]
+
+    def painted_in(self, drawn: int, enlarged: int) -> dict[str, str]:
+        """What a picture notes of so many that were drawn and enlarged together, for ``glide again``."""
+        return {outputs.PAINTED_IN: f"{max(drawn, self.least[0])},{max(enlarged, self.least[1])}"}
+
+
+def _columns(jobs: list[Job], least: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
+    """The prompts, negatives and seeds of at least so many jobs, of which the last one is repeated."""
+    filled = jobs + jobs[-1:] * (least - len(jobs))
+    prompts, negatives, seeds = zip(*((job.prompt, job.negative, job.seed) for job in filled))
+    return prompts, negatives, seeds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +155,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clip.clip_option(parser)
     clip.guidance_options(parser)
     clip.best_options(parser, "each picture")
+    add(f"--{outputs.PAINTED_IN}", type=_two_counts, default=(1, 1), help=argparse.SUPPRESS)  # for glide again
 
 
 def run(args: argparse.Namespace) -> None:
@@ -149,7 +172,7 @@ def run(args: argparse.Namespace) -> None:
         outputs.require_output("--sheet" if path in sheets else "--output", path)
     outputs.require_distinct({"--output": written, "--sheet": sheets}, {"--prompts": args.prompts})
     where = common.compute(args)
-    recorded = common.parameters(args, where)
+    recorded = common.parameters(args, where, {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args)})
     todo = _unmade(jobs, recorded, args.overwrite) if args.prompts else jobs
     if todo:
         cascade = _cascade(args, where)
@@ -175,8 +198,14 @@ def _paint(cascade: Cascade, jobs: list[Job], recorded: dict[str, Any], most: in
     for start in range(0, len(jobs), at_a_time):
         some = jobs[start : start + at_a_time]
         part = f" {start + 1}-{start + len(some)} of {len(jobs)}" if len(some) < len(jobs) else ""
+        painted_in = cascade.painted_in(len(some), len(some))
         for job, samples in zip(some, cascade.paint(some, part)):
-            outputs.write_picture(job.path, samples, _parameters(recorded, job))
+            outputs.write_picture(job.path, samples, {**_parameters(recorded, job), **painted_in})
+
+
+def _two_counts(text: str) -> tuple[int, int]:
+    base, upsampler = (common.count(part) for part in text.split(","))
+    return base, upsampler
 
 
 def _paths(job: Job, keep: int | None) -> list[Path]:
@@ -203,9 +232,10 @@ def _best(cascade: Cascade, job: Job, recorded: dict[str, Any], best_of: clip.Be
     seeds = picture_seeds(job.seed, best_of.tries)
     candidates = [replace(job, seed=seed) for seed in seeds]
     sees_enough = best_of.scorer.side <= cascade.base.model.config.image_size
-    drawn = []
+    drawn, sizes = [], []
     for start in range(0, len(candidates), at_a_time):
         some = candidates[start : start + at_a_time]
+        sizes += [len(some)] * len(some)
         drawn.append((cascade.draw if sees_enough else cascade.paint)(some, f" {start + 1}-{start + len(some)}"))
     samples = torch.cat(drawn)
     scores = best_of.scorer.scores(samples, [job.prompt] * len(samples))
@@ -215,8 +245,9 @@ def _best(cascade: Cascade, job: Job, recorded: dict[str, Any], best_of: clip.Be
     pictures = cascade.enlarge(chosen, samples[kept], " of the best") if sees_enough else samples[kept]
     paths = _paths(job, best_of.keep)
     tries = clip.with_files([one for _, one in found], paths)
-    for path, picture, one in zip(paths, pictures, tries):
-        outputs.write_picture(path, picture, {**_parameters(recorded, job), **one.notes})
+    for path, picture, one, k in zip(paths, pictures, tries, kept):
+        painted_in = cascade.painted_in(sizes[k], len(kept) if sees_enough else sizes[k])
+        outputs.write_picture(path, picture, {**_parameters(recorded, job), **one.notes, **painted_in})
     return tries
 
 
@@ -270,11 +301,7 @@ def _unmade(jobs: list[Job], recorded: Mapping[str, Any], overwrite: bool) -> li
 
 def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
     """Both models before the first is used: an error comes before the work, not in the middle of it."""
-    upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample")
-    if args.stage == "base":
-        upsampler = None
-    elif upsampler is None:
-        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
+    upsampler = _upsampler_name(args)
     guide, upsample_guide = clip.guides(args, where)
     return Cascade(
         common.load_stage(where, "--checkpoint", _base_name(args), "base"),
@@ -283,11 +310,22 @@ def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
         common.sampling(args, "upsample_"),
         guide,
         upsample_guide,
+        args.painted_in,
     )
 
 
 def _base_name(args: argparse.Namespace) -> str:
     return common.family_member(args.checkpoint, "base") or args.checkpoint
+
+
+def _upsampler_name(args: argparse.Namespace) -> str | None:
+    """None where the base's 64x64 is wanted."""
+    if args.stage == "base":
+        return None
+    upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample")
+    if upsampler is None:
+        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
+    return str(upsampler)
 
 
 def _captions(jobs: list[Job], *, several_tries: bool) -> list[str]:

@@ -163,7 +163,8 @@ def run(args: argparse.Namespace) -> None:
     _require_no_loss_of_transparency(subject.image, args.output)
     where = common.compute(args)
     _require_memory(subject)
-    recorded = common.parameters(args, where)
+    models = {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args)} if subject.squares else {}
+    recorded = common.parameters(args, where, models)
     editor = _editor(args, where) if subject.squares else None
     if editor is None:
         outputs.note("the mask is empty: the photo is written as it is")
@@ -292,15 +293,12 @@ def _require_photo_memory(what: str, pixels: int) -> None:
 def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
     from ..editing.photo import Editor
 
-    upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample-inpaint")
-    if not upsampler:
-        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}")
     guide, upsample_guide = clip.guides(args, where)
-    if guide or upsample_guide:
-        _require_prompt(args.prompt)
+    if (guide or upsample_guide) and not args.prompt.strip():
+        raise OptionError("--clip-guidance leads towards the prompt: give --prompt TEXT")
     editor = Editor(
         base=common.load_stage(where, "--checkpoint", _base_name(args), "base-inpaint"),
-        upsampler=common.load_stage(where, "--upsampler", upsampler, "upsample-inpaint"),
+        upsampler=common.load_stage(where, "--upsampler", _upsampler_name(args), "upsample-inpaint"),
         sampling=common.sampling(args),
         upsampling=common.sampling(args, "upsample_"),
         negative=args.negative,
@@ -316,13 +314,15 @@ def _editor(args: argparse.Namespace, where: common.Compute) -> Editor:
     return editor
 
 
-def _require_prompt(prompt: str) -> None:
-    if not prompt.strip():
-        raise OptionError("--clip-guidance leads towards the prompt: give --prompt TEXT")
-
-
 def _base_name(args: argparse.Namespace) -> str:
     return common.family_member(args.checkpoint, "base-inpaint") or args.checkpoint
+
+
+def _upsampler_name(args: argparse.Namespace) -> str:
+    upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample-inpaint")
+    if not upsampler:
+        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}")
+    return str(upsampler)
 
 
 def _context(text: str) -> float:

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..errors import GlideError, OptionError
-from .common import count
+from .common import DIGEST, count
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FALLBACK = "glide-rescued-"
 LEFTOVER_AGE = 3600  # in seconds
-FOUND_OUT = ("score", "try-seed")
+PAINTED_IN = "painted-in"  # how many pictures were painted together: by the base and by the upsampler
+FOUND_OUT = ("score", "try-seed", PAINTED_IN)
 
 
 def require_output(option: str, path: Path) -> None:
@@ -97,13 +98,15 @@ def _remove_leftovers(folder: Path) -> None:
 def is_made(path: Path, parameters: Mapping[str, Any]) -> bool:
     """Whether the file is there already, made with these parameters by any version.
 
-    What is known only once a picture is made, ``FOUND_OUT``, is not compared.
+    What is known only once a picture is made, ``FOUND_OUT``, is not compared, and neither are hashes of files that an
+    earlier version did not note.
     """
     from ..images import read_parameters
 
     found = read_parameters(path)
-    asked = {name: value for name, value in found.items() if name not in FOUND_OUT}
-    return bool(found) and {**asked, "version": __version__} == {**parameters, "version": __version__}
+    made = {name: value for name, value in found.items() if name not in FOUND_OUT}
+    asked = {name: value for name, value in parameters.items() if name in found or not name.endswith(DIGEST)}
+    return bool(found) and {**made, "version": __version__} == {**asked, "version": __version__}
 
 
 def write_picture(

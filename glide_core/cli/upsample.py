@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     stage = common.load_stage(where, "--checkpoint", source, "upsample")
     common.warn_of_cuts(stage, [args.prompt])
     words.warn_of_unknown(source, common.texts_of([args.prompt]))
-    recorded, options = common.parameters(args, where), common.sampling(args)
+    recorded, options = common.parameters(args, where, {"checkpoint": source}), common.sampling(args)
     common.pictures_at_a_time([stage], [options], 1, [args.prompt])
     seeds = picture_seeds(args.seed, len(tries))
     for path, seed in zip(tries, seeds):

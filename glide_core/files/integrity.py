@@ -1,7 +1,8 @@
-"""Checksums: every record of a zip archive, which a .pt file is, carries a CRC32 of its bytes."""
+"""Checksums: of whole files, and the CRC32 of every record of a zip archive, which a .pt file is."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -39,6 +40,21 @@ def check_records(path: Path) -> None:
     remember(path)
 
 
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal. That of a large file is remembered until the file changes."""
+    key, stamp = f"sha256 {path.resolve()}", _stamp(path)
+    found = _notes().get(key)
+    if isinstance(found, list) and found[:-1] == stamp:
+        return str(found[-1])
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    if path.stat().st_size >= SMALL:
+        _note(key, [*stamp, digest.hexdigest()])
+    return digest.hexdigest()
+
+
 def _is_damaged(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
     """Read a record to its end, where ``zipfile`` compares the CRC32."""
     try:
@@ -52,19 +68,21 @@ def _is_damaged(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
 
 def remember(path: Path) -> None:
     """Note that a file is whole, by its size and time of change, so that it need not be read again. Never fails."""
-    if path.stat().st_size < SMALL:
-        return
+    if path.stat().st_size >= SMALL:
+        _note(str(path.resolve()), _stamp(path))
+
+
+def _note(key: str, value: object) -> None:
     notes = _notes()
-    key = str(path.resolve())
     notes.pop(key, None)
-    notes[key] = _stamp(path)
+    notes[key] = value
     file = _file()
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(dict(list(notes.items())[-MAX_REMEMBERED:])), encoding="utf-8")
         os.replace(temporary, file)
-    except OSError:  # the check is repeated the next time
+    except OSError:  # the file is read again the next time
         temporary.unlink(missing_ok=True)
 
 

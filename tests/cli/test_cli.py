@@ -75,37 +75,13 @@ def test_generate_writes_a_picture_and_nothing_else(folder, capsys):
         assert "prompt" not in image.text  # ComfyUI would take it for a graph
 
 
-def test_a_picture_of_a_batch_is_made_again_from_its_parameters():
+def test_a_picture_of_a_batch_notes_what_it_was_made_with():
     prompt = 'ein "rotes" \N{PARTY POPPER} café'
-    cli.main(
-        [
-            "generate",
-            prompt,
-            "-o",
-            "out.png",
-            "--batch",
-            "2",
-            "--seed",
-            "5",
-            "--negative",
-            "x",
-            "--eta",
-            "0.5",
-            "--sampler",
-            "ddim",
-            "--threshold",
-            "0.9",
-            *QUICK_CASCADE,
-        ]
-    )
+    cli.main(["generate", prompt, "-o", "out.png", "--batch", "2", "--seed", "5", "--negative", "x", *QUICK_CASCADE])
     assert sorted(os.listdir()) == ["out-0.png", "out-1.png"]
-    options = parameters("out-1.png")
-    assert options["prompt"] == prompt and options["seed"] == picture_seed(5, 1) and options["dtype"] == "fp32"
-    command, prompt = options.pop("command"), options.pop("prompt")
-    assert options.pop("version") == __version__
-    cli.main([command, prompt, "-o", "again.png", *(f"--{name}={value}" for name, value in options.items())])
-    assert same("again.png", "out-1.png") and not same("out-0.png", "out-1.png")
-    assert parameters("again.png") == parameters("out-1.png")
+    noted = parameters("out-1.png")
+    assert (noted["command"], noted["prompt"], noted["negative"]) == ("generate", prompt, "x")
+    assert noted["seed"] == picture_seed(5, 1) and noted["dtype"] == "fp32" and noted["version"] == __version__
 
 
 def test_prompts_from_a_file_are_the_same_pictures_as_one_by_one(folder):
