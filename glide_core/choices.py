@@ -1,5 +1,7 @@
 """What options offer by name, and their numbers: free of torch, so that ``glide ... --help`` answers at once."""
 
+from __future__ import annotations
+
 SAMPLERS = ("ddpm", "ddim", "plms", "dpmpp_2m", "euler")  # the keys of ``diffusion.samplers.SAMPLERS``
 DTYPES = ("fp32", "bf16", "fp16")  # the keys of ``device.DTYPES``
 BLENDS = ("hard", "feather", "poisson")  # how a repainted part is put back, see ``editing.blending.Blend``
@@ -10,3 +12,9 @@ SCENES = 60_000  # that a training on drawn scenes usually draws ahead
 BATCH_COLUMNS = ("id", "prompt", "negative", "seed", "guidance_scale", "steps", "sampler", "image", "mask")
 SHARD_SIZE = 1000  # rows of ``glide batch`` that lie together
 MAX_RANK = 256  # of a LoRA: above it the additions to most layers would be larger than the layers
+FAMILIES = {"tiny": "tiny-", "openai": ""}  # before a model's kind in the names of a family's models
+
+
+def family_member(checkpoint: str, kind: str) -> str | None:
+    """The family's model of this kind where ``checkpoint`` names a family ("tiny", "openai"), else None."""
+    return FAMILIES[checkpoint] + kind if checkpoint in FAMILIES else None

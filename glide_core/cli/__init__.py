@@ -23,6 +23,7 @@ COMMANDS = {
     "batch": "paint the rows of a file, many or very many, on all devices or machines",
     "inpaint": "repaint a part of a photo, or paint beyond its edges",
     "again": "make a picture anew from the parameters in its file, and compare",
+    "study": "answer a question with grids of pictures, figures and a page",
     "score": "tell how well pictures fit a text",
     "fetch": "download the published models or their vocabulary",
     "train": "train a model, or fine-tune one on your own pictures",

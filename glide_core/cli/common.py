@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..choices import FAMILIES as FAMILIES
 from ..choices import SAMPLERS
+from ..choices import family_member as family_member
 from ..errors import CheckpointError, GlideError, GlideWarning
 
 if TYPE_CHECKING:
@@ -26,12 +28,6 @@ if TYPE_CHECKING:
 MOST = 1_000_000  # of whatever is counted: pictures, passes, pixels
 DIGEST = "-sha256"  # after an option's name: what a picture notes of the file that the option named
 PICTURES = ("input", "mask")  # arguments that name a picture to read
-FAMILIES = {"tiny": "tiny-", "openai": ""}  # before a model's kind in the names of a family's models
-
-
-def family_member(checkpoint: str, kind: str) -> str | None:
-    """The family's model of this kind where ``checkpoint`` names a family ("tiny", "openai"), else None."""
-    return FAMILIES[checkpoint] + kind if checkpoint in FAMILIES else None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Each measurement returns rows of a table, the first of which is the head.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import cv2
@@ -15,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..images import from_uint8, to_uint8
+from ..intervals import wilson
 from ..models.text2im import Text2Im, without_inpaint_inputs
 from ..pipeline import Sampling, Stage, generate, inpaint
 from . import thing_judge, things
@@ -27,7 +27,6 @@ from .things import CATEGORIES, TEXTURES, THINGS, a, frequencies
 BATCH = 20
 ASPECTS = ("thing", "style", "background", "held-out style", "two things", "held-out pair")
 HOLE = 1.25  # side of the square hole, in extents of the thing that is asked for
-MARGIN_OF_95 = 1.96  # standard deviations
 
 Rows = list[list[str]]
 
@@ -74,14 +73,6 @@ def bias_rows(stage: Stage, judge: ThingJudge, sampling: Sampling, count: int) -
         share = f"{_percent(low)} to {_percent(high)}"
         rows.append([category, member, _percent(known), _percent(float(np.mean(seen))), share, inside])
     return rows
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which ``right`` of ``count`` were seen (Wilson 1927)."""
-    z2, share = MARGIN_OF_95**2, right / count
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = MARGIN_OF_95 / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return middle - half, middle + half
 
 
 def inpainting_rows(stage: Stage, judge: ThingJudge, sampling: Sampling, count: int) -> Rows:

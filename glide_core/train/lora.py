@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ..choices import MAX_RANK
-from ..errors import OptionError
+from ..errors import CheckpointError, OptionError
 from ..files import checkpoints
 from ..files.detect import StateDict
+from ..files.reading import read
 from ..models.text2im import Text2Im
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
+UP, DOWN = ".lora_up.weight", ".lora_down.weight"  # after the name of a layer
 
 
 class LowRank(nn.Module):
@@ -76,15 +78,44 @@ def save(model: Text2Im, path: Path, *, notes: Mapping[str, object] = checkpoint
         OSError: the file cannot be written.
     """
     tensors = {}
-    for part, prefix in ((model.unet, "diffusion_model"), (model.text, "text_encoders.text")):
+    for part, prefix in _parts(model):
         for name, layer in part.named_modules():
             if parametrize.is_parametrized(layer):
                 addition = layer.parametrizations.weight[0]
                 rank = len(addition.down)
-                tensors[f"{prefix}.{name}.lora_up.weight"] = addition.up
-                tensors[f"{prefix}.{name}.lora_down.weight"] = addition.down
+                tensors[f"{prefix}.{name}{UP}"] = addition.up
+                tensors[f"{prefix}.{name}{DOWN}"] = addition.down
                 tensors[f"{prefix}.{name}.alpha"] = torch.tensor(float(addition.scale * rank))
     checkpoints.write(tensors, path, dtype=torch.float16, notes={"glide_kind": model.config.kind, **notes})
+
+
+def apply(model: Text2Im, path: Path, strength: float = 1.0) -> None:
+    """Add what ``save`` wrote to the weights of a model, in place.
+
+    Args:
+        strength: 1 is as it was trained, 0 is nothing.
+    Raises:
+        CheckpointError: the file is missing or broken, or its additions are of another model.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file of a LoRA")
+    tensors, _ = read(path)
+    modules = {f"{prefix}.{name}": layer for part, prefix in _parts(model) for name, layer in part.named_modules()}
+    found = [name.removesuffix(UP) for name in tensors if name.endswith(UP)]
+    if not found:
+        raise CheckpointError(f"{path}: this is no LoRA")
+    for name in found:
+        layer, up, down = modules.get(name), tensors[name + UP].float(), tensors[name + DOWN].float()
+        if not isinstance(layer, LAYERS) or layer.weight.numel() != up.shape[0] * down[0].numel():
+            raise CheckpointError(f"{path}: its addition to {name} does not fit the {model.config.kind} model")
+        scale = strength * float(tensors[f"{name}.alpha"]) / len(down)
+        addition = scale * (up.flatten(1) @ down.flatten(1)).view(layer.weight.shape)
+        layer.weight = nn.Parameter(layer.weight.detach() + addition.to(layer.weight), requires_grad=False)
+
+
+def _parts(model: Text2Im) -> tuple[tuple[nn.Module, str], ...]:
+    """The parts of a model with the names by which ComfyUI finds them."""
+    return (model.unet, "diffusion_model"), (model.text, "text_encoders.text")
 
 
 def has_additions(model: Text2Im) -> bool:

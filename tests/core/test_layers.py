@@ -12,7 +12,7 @@ import glide_core
 ROOT = Path(glide_core.__file__).parent
 # A room may import itself and the rooms of the floors below its own.
 FLOORS = [
-    ["choices", "errors"],
+    ["choices", "errors", "intervals"],
     ["device", "images"],
     ["contact_sheet", "memory", "prompts"],
     ["models"],

@@ -48,12 +48,6 @@ def test_shares_of_the_verdicts_on_held_out_prompts(stage, monkeypatch):
     )
 
 
-def test_the_interval_of_a_share():
-    low, high = thing_quality.wilson(50, 100)
-    assert (low, high) == (pytest.approx(0.404, abs=1e-3), pytest.approx(0.596, abs=1e-3))
-    assert thing_quality.wilson(0, 20)[0] == pytest.approx(0, abs=1e-9)
-
-
 def test_a_hole_is_a_square_over_the_thing():
     mask = thing_quality.hole(Item("fox", (128, 100), 80), 64)
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))

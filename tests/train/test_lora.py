@@ -1,11 +1,14 @@
 """LoRA: what is trained, what it computes, and its file."""
 
+import dataclasses
+
 import pytest
 import torch
 from safetensors import safe_open
 
 from glide_core.choices import MAX_RANK
-from glide_core.errors import OptionError
+from glide_core.errors import CheckpointError, OptionError
+from glide_core.files import checkpoints
 from glide_core.models.text2im import Text2Im
 from glide_core.train import lora
 from glide_core.train.initial import initialise
@@ -83,3 +86,29 @@ def test_the_file_has_the_weights_and_the_names_of_both_parts(model, tmp_path):
         change = scale * (up.flatten(1) @ down.flatten(1)).view_as(original[name])
         torch.testing.assert_close(merged[name], original[name] + change, atol=2e-3, rtol=1e-2)
     assert any(layer.startswith("text_encoders.text.") for layer in layers)
+
+
+def test_the_file_applied_to_the_plain_model_gives_the_merged_one(model, tmp_path):
+    plain = Text2Im(BASE)
+    plain.load_state_dict(model.state_dict())
+    with_additions(model)
+    lora.save(model, tmp_path / "lora.safetensors")
+    before = run(plain)
+    lora.apply(plain, tmp_path / "lora.safetensors", 0.0)
+    torch.testing.assert_close(run(plain), before)
+    lora.apply(plain, tmp_path / "lora.safetensors")
+    torch.testing.assert_close(run(plain), run(model), atol=1e-3, rtol=1e-2)
+    assert (run(plain) - before).abs().max() > 0.05
+
+
+def test_a_file_that_does_not_fit_is_refused(model, tmp_path):
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        lora.apply(model, tmp_path / "none.safetensors")
+    checkpoints.save(model.state_dict(), BASE, tmp_path / "base.safetensors")
+    with pytest.raises(CheckpointError, match="this is no LoRA"):
+        lora.apply(model, tmp_path / "base.safetensors")
+    with_additions(model)
+    lora.save(model, tmp_path / "lora.safetensors")
+    other = Text2Im(dataclasses.replace(BASE, num_channels=16))
+    with pytest.raises(CheckpointError, match="does not fit the base model"):
+        lora.apply(other, tmp_path / "lora.safetensors")
