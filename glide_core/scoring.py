@@ -74,10 +74,17 @@ def load_scorer(
     """
     if name == GLIDE_CLIP:
         return ClipScorer(load_clip(clip, device=device, dtype=dtype))
-    if name.startswith(OPEN_CLIP):
-        architecture, _, file = name.removeprefix(OPEN_CLIP).partition(":")
-        return OpenClipScorer(architecture, Path(file) if file else _open_clip_file(architecture), device)
-    raise OptionError(f"no scorer is called {name[:60]!r}: use {GLIDE_CLIP} or {OPEN_CLIP}NAME")
+    return OpenClipScorer(*_open_clip(name), device)
+
+
+def scorer_files(name: str, clip: str | Path = clip_checkpoints.EMBEDDED) -> tuple[Path, ...]:
+    """The files that a scorer of ``load_scorer`` is loaded from. Raises what that raises where there are none."""
+    if name == GLIDE_CLIP:
+        return clip_checkpoints.find(clip)
+    architecture, path = _open_clip(name)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is not there: put the weights of {architecture} there")
+    return (path,)
 
 
 class ClipScorer:
@@ -136,12 +143,18 @@ class OpenClipScorer:
         return (image * text).sum(dim=-1).cpu()
 
 
-def _open_clip_file(architecture: str) -> Path:
+def _open_clip(name: str) -> tuple[str, Path]:
+    """The architecture and the file of a scorer. Raises OptionError: there is no such scorer."""
+    if not name.startswith(OPEN_CLIP):
+        raise OptionError(f"no scorer is called {name[:60]!r}: use {GLIDE_CLIP} or {OPEN_CLIP}NAME")
+    architecture, _, file = name.removeprefix(OPEN_CLIP).partition(":")
     folder = models_dir() / "open_clip"
+    if file:
+        return architecture, Path(file)
     for suffix in SUFFIXES:
         if (folder / f"{architecture}{suffix}").is_file():
-            return folder / f"{architecture}{suffix}"
-    return folder / f"{architecture}{SUFFIXES[0]}"
+            return architecture, folder / f"{architecture}{suffix}"
+    return architecture, folder / f"{architecture}{SUFFIXES[0]}"
 
 
 def best(scores: Tensor, keep: int) -> list[int]:

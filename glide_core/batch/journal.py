@@ -22,12 +22,15 @@ LOCK_SECONDS = 60.0
 
 
 class Outcome(NamedTuple):
-    """What became of a row: its picture's file and size in pixels, or why there is none."""
+    """What became of a row: its picture's file and size in pixels, or why there is none; of the best of several tries
+    its score and seed, too."""
 
     picture: bytes = b""
     width: int = 0
     height: int = 0
     error: str = ""
+    score: float | None = None
+    try_seed: int | None = None
 
 
 class Journal:
@@ -72,7 +75,9 @@ class Journal:
 
     def add(self, row: int, outcome: Outcome) -> None:
         """Keep what became of a row. Raises OSError: it cannot be written; what was there before is not harmed."""
-        notes = {"row": row, "width": outcome.width, "height": outcome.height, "error": outcome.error}
+        values = {name: value for name, value in outcome._asdict().items() if value is not None}
+        del values["picture"]
+        notes = {"row": row, **values}
         start = self._append(notes, outcome.picture)
         self._where[row] = (notes, start, len(outcome.picture))
 
@@ -80,7 +85,7 @@ class Journal:
         """What became of a row. Raises KeyError: it is not there yet."""
         notes, start, length = self._where[row]
         self._file.seek(start)
-        return Outcome(self._file.read(length), notes["width"], notes["height"], notes["error"])
+        return Outcome(self._file.read(length), **{name: value for name, value in notes.items() if name != "row"})
 
     def failed(self) -> Iterable[int]:
         """The rows without a picture."""
@@ -131,7 +136,8 @@ class Journal:
                 return end
             text_length, length, checksum = HEAD.unpack(head)
             text, picture = self._file.read(text_length), self._file.read(length)
-            if zlib.crc32(picture, zlib.crc32(text)) != checksum:
+            whole = len(text) == text_length and len(picture) == length
+            if not whole or zlib.crc32(picture, zlib.crc32(text)) != checksum:
                 return end
             self._take(json.loads(text), end + HEAD.size + text_length, length)
             end += HEAD.size + text_length + length

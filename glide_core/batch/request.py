@@ -10,6 +10,8 @@ from ..choices import SHARD_SIZE
 from ..diffusion.options import SAMPLING, UPSAMPLING, Sampling
 from ..errors import OptionError
 
+FIRST_MODEL = {"generate": "base", "upsample": "upsampler", "inpaint": "base_inpaint"}  # that reads a task's prompt
+
 
 @dataclass(frozen=True)
 class Models:
@@ -51,7 +53,9 @@ class Painting:
         batch: how many pictures are painted at once. Smaller groups are filled up to it, because the same picture may
             differ in its last bits between batches of other sizes.
         threads: that a worker computes with on a CPU; they decide the last bits, too.
-        dry_run: make flat pictures without any model.
+        best_of: how often each row is painted, of which the best is kept; None paints once and scores nothing.
+        scorer, clip: what tells which is the best, see ``scoring.load_scorer``.
+        dry_run: make flat pictures without any model, and score nothing.
     """
 
     models: Models = field(default_factory=Models)
@@ -63,6 +67,9 @@ class Painting:
     dtype: str = "fp32"
     batch: int = 1
     threads: int = 1
+    best_of: int | None = None
+    scorer: str = "glide-clip"
+    clip: str = "tiny-clip"
     dry_run: bool = False
 
 

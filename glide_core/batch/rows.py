@@ -19,7 +19,8 @@ from ..errors import GlideError, OptionError
 from .records import Record
 from .request import Painting
 
-RESULTS = ("index", "picture_width", "picture_height", "picture_sha256", "error", "rest")  # columns of our own
+RESULTS = ("index", "picture_width", "picture_height", "picture_sha256", "warnings", "error", "rest")  # our own columns
+SCORES = ("score", "try_seed")  # those of the best of several
 LONGEST_KEY = 200
 Picture = bytes | str
 
@@ -37,6 +38,7 @@ class Row:
         extra: columns that pass through.
         parts: of the prompt, of the negative and of both together that the model is asked for: see ``composition``.
         problem: why it cannot be painted.
+        warnings: what the model does not get of the prompt.
     """
 
     index: int
@@ -51,6 +53,7 @@ class Row:
     extra: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[int, int, int] = (0, 0, 0)
     problem: str = ""
+    warnings: str = ""
 
     @property
     def key(self) -> str:
@@ -73,7 +76,7 @@ def make_row(record: Record, index: int, columns: Mapping[str, str], painting: P
     """Check a record. What is wrong with it stands in the row's ``problem``; this never raises for a bad record."""
     id = own_id(record, index, columns)
     values = renamed(record.values, columns)
-    extra = {name: value for name, value in values.items() if name not in (*BATCH_COLUMNS, *RESULTS)}
+    extra = {name: value for name, value in values.items() if passes(name, painting)}
     if record.problem:
         return Row(index, id, extra=extra, problem=record.problem)
     try:
@@ -83,6 +86,12 @@ def make_row(record: Record, index: int, columns: Mapping[str, str], painting: P
     except GlideError as error:
         prompt = values.get("prompt")
         return Row(index, id, extra=extra, prompt=prompt if isinstance(prompt, str) else "", problem=str(error))
+
+
+def passes(name: str, painting: Painting) -> bool:
+    """Whether a column of the input passes through to the output."""
+    own = (*BATCH_COLUMNS, *RESULTS, *(SCORES if painting.best_of else ()))
+    return name not in own
 
 
 def task_of(values: Mapping[str, Any]) -> str:
@@ -109,6 +118,8 @@ def _checked(values: Mapping[str, Any], index: int, painting: Painting) -> dict[
     negative = _text("negative", values.get("negative"))
     negative = painting.negative if negative is None else negative
     seed = values.get("seed")
+    if painting.best_of and not (prompt or "").strip():
+        raise OptionError("--best-of compares pictures with their prompt, and there is none")
     return {
         "task": task,
         "prompt": prompt or "",

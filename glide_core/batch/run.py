@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GlideError, OptionError
-from . import run_record, survey
+from . import run_record, survey, warnings
 from .progress import Progress
 from .request import BatchRequest, ShardTask
 from .storage import Storage
@@ -78,10 +78,12 @@ Engine = Callable[[Plan, Iterable[ShardTask]], Iterator[Event]]
 
 @dataclass(frozen=True)
 class Totals:
-    """The rows of this driver's shards: all, and those that have no picture."""
+    """The rows of this driver's shards: all, those that have no picture, and what the models did not get of the others'
+    prompts, see ``warnings.joined``."""
 
     rows: int
     errors: int
+    warnings: Mapping[str, Any]
 
 
 def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals:
@@ -108,9 +110,13 @@ def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals
             sum(summary["errors"] for summary in done.values()),
             log,
         )
+        summaries = dict(done)
         with progress:
-            _follow(engine(plan, Tasks(request, frozenset(done))), progress, request)
-        return Totals(progress.done, progress.errors)
+            for event in _followed(engine(plan, Tasks(request, frozenset(done))), progress, request):
+                if isinstance(event, ShardDone):
+                    summaries[event.summary["shard"]] = dict(event.summary)
+        found = warnings.joined(summary.get("warnings", {}) for summary in summaries.values())
+        return Totals(progress.done, progress.errors, found)
 
 
 def _claim(request: BatchRequest, storage: Storage) -> tuple[int, dict[str, Any]]:
@@ -130,9 +136,10 @@ def _claim(request: BatchRequest, storage: Storage) -> tuple[int, dict[str, Any]
     return found.rows, mark
 
 
-def _follow(events: Iterator[Event], progress: Progress, request: BatchRequest) -> None:
-    """Count what happens, and stop where too much fails."""
+def _followed(events: Iterator[Event], progress: Progress, request: BatchRequest) -> Iterator[Event]:
+    """Count what happens and pass it on, and stop where too much fails."""
     for event in events:
+        yield event
         if isinstance(event, Advanced):
             progress.advance(event.rows, event.errors)
         elif isinstance(event, ShardDone):

@@ -13,6 +13,7 @@ from typing import Any
 from .. import __version__
 from ..errors import OptionError
 from ..files import checkpoints
+from ..scoring import scorer_files
 from .packages import need
 from .request import BatchRequest
 from .storage import Storage
@@ -30,7 +31,8 @@ def fingerprint(request: BatchRequest, input_hash: str, tasks: Iterable[str]) ->
         CheckpointError: a model that is needed is missing.
     """
     painting = asdict(request.painting)
-    del painting["models"]
+    for name in ("models", "clip", *(() if request.painting.best_of else ("best_of", "scorer"))):
+        del painting[name]
     return {
         "version": __version__,
         "input": input_hash,
@@ -49,6 +51,10 @@ def _hashes_of_models(request: BatchRequest, tasks: Iterable[str]) -> dict[str, 
         for name, source in request.painting.models.of_task(task).items():
             with checkpoints.find(source).open("rb") as file:
                 hashes[name] = _digest(file)
+    if request.painting.best_of:
+        for path in scorer_files(request.painting.scorer, request.painting.clip):
+            with path.open("rb") as file:
+                hashes[f"scorer {path.name}"] = _digest(file)
     return hashes
 
 

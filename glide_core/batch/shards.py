@@ -14,7 +14,7 @@ from typing import Any
 
 from .journal import Journal, Outcome
 from .packages import need
-from .rows import Row, file_key
+from .rows import SCORES, Row, file_key
 from .storage import Storage
 
 PICTURE_FOLDER = "pictures"  # of --files
@@ -29,11 +29,13 @@ class ShardFormat:
         picture: png, jpg or webp.
         files: one file a picture, instead of a tar file.
         extra: the pyarrow schema of the columns that pass through.
+        scored: the tables have the columns of the best of several.
     """
 
     picture: str
     files: bool
     extra: Any
+    scored: bool = False
 
 
 def shard_name(shard: int) -> str:
@@ -133,14 +135,15 @@ def _taken(buffer: io.BytesIO) -> bytes:
 
 def _values(row: Row, outcome: Outcome, form: ShardFormat) -> dict[str, Any]:
     """A row for JSON: all but what is no text, such as pictures from the input."""
-    values = {**_known(row, outcome), **{name: row.extra.get(name) for name in form.extra.names}}
+    values = {**_known(row, outcome, form), **{name: row.extra.get(name) for name in form.extra.names}}
     values |= {name: value for name, value in row.extra.items() if name not in values}
     del values["error"]
     return {name: value for name, value in values.items() if not isinstance(value, bytes)}
 
 
-def _known(row: Row, outcome: Outcome) -> dict[str, Any]:
+def _known(row: Row, outcome: Outcome, form: ShardFormat) -> dict[str, Any]:
     painted = not outcome.error
+    scores = {"score": outcome.score, "try_seed": outcome.try_seed} if form.scored else {}
     return {
         "index": row.index,
         "id": row.id,
@@ -156,6 +159,8 @@ def _known(row: Row, outcome: Outcome) -> dict[str, Any]:
         "picture_width": outcome.width if painted else None,
         "picture_height": outcome.height if painted else None,
         "picture_sha256": hashlib.sha256(outcome.picture).hexdigest() if painted else None,
+        **scores,
+        "warnings": row.warnings or None,
         "error": outcome.error or None,
     }
 
@@ -163,8 +168,8 @@ def _known(row: Row, outcome: Outcome) -> dict[str, Any]:
 def _table(rows: list[Row], journal: Journal, form: ShardFormat) -> bytes:
     """The parquet file of all rows, with those that failed."""
     pyarrow, parquet = need("pyarrow"), need("pyarrow.parquet")
-    known = [_known(row, journal.outcome(row.index)) for row in rows]
-    columns = {name: pyarrow.array([each[name] for each in known], kind) for name, kind in _types(pyarrow).items()}
+    known = [_known(row, journal.outcome(row.index), form) for row in rows]
+    columns = {name: pyarrow.array([each[name] for each in known], _types(pyarrow)[name]) for name in known[0]}
     rest: list[dict[str, Any]] = [
         {name: value for name, value in row.extra.items() if name not in form.extra.names and value is not None}
         for row in rows
@@ -194,6 +199,9 @@ def _types(pyarrow: Any) -> dict[str, Any]:
         "picture_width": whole,
         "picture_height": whole,
         "picture_sha256": text,
+        "score": pyarrow.float64(),
+        "try_seed": pyarrow.uint64(),
+        "warnings": text,
         "error": text,
     }
 
@@ -222,12 +230,14 @@ def restore(shard: int, rows: list[Row], journal: Journal, storage: Storage, for
     """Put the pictures of a finished shard back into a journal, so that only its failed rows are painted again."""
     name = shard_name(shard)
     table = need("pyarrow.parquet").read_table(io.BytesIO(storage.read([f"{name}.parquet"])[f"{name}.parquet"]))
-    sizes = {row["index"]: (row["picture_width"], row["picture_height"], row["error"]) for row in table.to_pylist()}
+    known = {row["index"]: row for row in table.to_pylist()}
     pictures = dict(_stored(name, rows, storage, form))
     for row in rows:
-        width, height, error = sizes[row.index]
-        if row.index not in journal and not error:
-            journal.add(row.index, Outcome(pictures[row.key], width, height))
+        old = known[row.index]
+        if row.index not in journal and not old["error"]:
+            size = old["picture_width"], old["picture_height"]
+            scores = {column: old[column] for column in SCORES} if form.scored else {}
+            journal.add(row.index, Outcome(pictures[row.key], *size, **scores))
 
 
 def _stored(name: str, rows: Iterable[Row], storage: Storage, form: ShardFormat) -> Iterator[tuple[str, bytes]]:

@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..choices import BATCH_COLUMNS
 from ..errors import OptionError
 from .packages import need
 from .records import Record, read_records
 from .request import BatchRequest, ShardTask
-from .rows import RESULTS, own_id, renamed, task_of
+from .rows import own_id, passes, renamed, task_of
 
 PEEK = 1000  # rows that decide the columns that pass through
 IDS_AT_A_TIME = 10_000
@@ -75,7 +74,7 @@ def extra_schema(request: BatchRequest) -> Any:
     values: dict[str, list[Any]] = {}
     for record in islice(read_records(request.source), PEEK):
         for name, value in renamed(record.values, request.columns).items():
-            if name not in (*BATCH_COLUMNS, *RESULTS):
+            if passes(name, request.painting):
                 values.setdefault(name, []).append(value)
     return pyarrow.schema([(name, _type(pyarrow, found)) for name, found in values.items()])
 

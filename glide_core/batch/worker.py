@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from .. import memory
 from ..errors import CheckpointError, GlideError
 from ..images import encode_image
 from .journal import Journal, Outcome
-from .painter import DryPainter, ModelPainter, Painter
+from .painter import DryPainter, ModelPainter, Painted, Painter
 from .records import folder_of
 from .request import BatchRequest, ShardTask
 from .rows import Row, make_row
 from .shards import ShardFormat, commit, restore, shard_name
 from .storage import Storage
+from .warnings import PromptReader, summary
 
 DEATHS_AT_ONE = 3  # of processes that painted one row and nothing else, until it is taken for the reason
 Report = Callable[[int, int], None]  # rows that are done since the last call, and how many of them failed
@@ -39,11 +41,12 @@ class Worker:
     def __init__(self, request: BatchRequest, device: str, spool: Path, extra: Any) -> None:
         self.request, self.spool = request, spool
         self.storage = Storage(request.output)
-        self.form = ShardFormat(request.format, request.files, extra)
+        self.form = ShardFormat(request.format, request.files, extra, scored=bool(request.painting.best_of))
         self.batch = request.painting.batch
-        self.painter: Painter = DryPainter()
+        self.painter: Painter = DryPainter(request.painting)
         if not request.painting.dry_run:
             self.painter = ModelPainter(request.painting, device, folder_of(request.source))
+        self.misread = PromptReader(request.painting.models, self.painter.tokenizer)
 
     def __call__(self, task: ShardTask, report: Report) -> dict[str, Any]:
         """Paint what is missing of a shard and write it -> the content of its .json.
@@ -70,7 +73,10 @@ class Worker:
             except (Stopped, KeyboardInterrupt):
                 journal.stop()
                 raise
-            notes = {"seconds": round(time.monotonic() - started, 3), "smallest_batch": self.batch}
+            misread = [self.misread(row) for row in rows]
+            rows = [replace(row, warnings=str(each)) for row, each in zip(rows, misread)]
+            seconds = round(time.monotonic() - started, 3)
+            notes = {"seconds": seconds, "smallest_batch": self.batch, "warnings": summary(misread)}
             return commit(task.shard, rows, journal, self.storage, self.form, notes)
 
     def _todo(self, rows: Sequence[Row], journal: Journal, report: Report) -> list[Row]:
@@ -102,7 +108,7 @@ class Worker:
         journal.begin()
         try:
             pictures = self.painter(rows)
-            outcomes = [self._encoded(row, pixels) for row, pixels in zip(rows, pictures)]
+            outcomes = [self._encoded(row, painted) for row, painted in zip(rows, pictures)]
         except (Stopped, OSError, CheckpointError):
             raise
         except Exception as error:  # a damaged picture can raise anything, and a run of days does not end for it
@@ -127,12 +133,15 @@ class Worker:
         if isinstance(self.painter, ModelPainter):
             self.painter.shrink(self.batch)
 
-    def _encoded(self, row: Row, pixels: Any) -> Outcome:
+    def _encoded(self, row: Row, painted: Painted) -> Outcome:
+        pixels, score, seed = painted
         if pixels.shape[-1] == 4 and self.request.format == "jpg":
             raise GlideError("the photo is transparent in parts, which JPEG cannot hold: choose --format png")
-        noted = {"prompt": row.prompt, "negative": row.negative, "seed": row.seed}
+        noted: dict[str, object] = {"prompt": row.prompt, "negative": row.negative, "seed": row.seed}
+        if score is not None:
+            noted |= {"try-seed": seed, "score": round(score, 5)}
         content = encode_image(pixels, f".{self.request.format}", noted)
-        return Outcome(content, pixels.shape[1], pixels.shape[0])
+        return Outcome(content, pixels.shape[1], pixels.shape[0], score=score, try_seed=seed)
 
 
 def _options(row: Row) -> tuple[str, str, tuple[int, int, int]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..choices import BATCH_COLUMNS, SHARD_SIZE
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import CheckpointError, GlideError, OptionError
-from . import common, outputs
+from . import clip, common, outputs
 from .preset import preset_option
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     common.sampling_options(
         parser, "upsample-", UPSAMPLING, "upsamplers", "for all rows, but those with an image and no mask may say"
     )
+    clip.clip_option(parser)
+    clip.best_options(parser, "each picture", keep=False)
 
 
 def _work_options(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +92,7 @@ def _work_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Do what is not done yet of a run."""
+    from ..batch import warnings
     from ..batch.run import require_index
     from ..batch.run import run as run_batch
 
@@ -106,6 +109,9 @@ def run(args: argparse.Namespace) -> None:
             "the same command again"
         ) from error
     outputs.note(f"{totals.rows} rows, {totals.errors} of them failed: {args.output}")
+    misread = warnings.sentence(totals.warnings)
+    if misread:
+        outputs.note(misread)
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -116,6 +122,10 @@ def _request(args: argparse.Namespace) -> BatchRequest:
     from ..batch.request import BatchRequest, Painting
 
     where = common.compute(args)
+    if args.best_of is None and args.scorer is not None:
+        raise OptionError("--scorer chooses among several tries: give --best-of N")
+    if args.best_of is not None and not args.dry_run:
+        clip.scorer(args, where)  # what is wrong with it is told before the work
     on_cpu = where.device.type == "cpu"
     painting = Painting(
         models=_models(args),
@@ -127,6 +137,9 @@ def _request(args: argparse.Namespace) -> BatchRequest:
         dtype=where.dtype,
         batch=args.batch or (1 if on_cpu else BATCH_ON_GPU),
         threads=args.threads if on_cpu else 1,
+        best_of=args.best_of,
+        scorer=args.scorer or "glide-clip",
+        clip=clip.clip_name(args),
         dry_run=args.dry_run,
     )
     return BatchRequest(

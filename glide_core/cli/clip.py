@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,11 +55,18 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def best_options(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add the options that try several times and keep the best; what is not given is None."""
+def best_options(parser: argparse.ArgumentParser, what: str, *, keep: bool = True) -> None:
+    """Add the options that try several times and keep the best; what is not given is None.
+
+    Args:
+        what: is made several times.
+        keep: let more than one be kept.
+    """
     add = parser.add_argument_group("the best of several").add_argument
-    add("--best-of", type=_tries, metavar="N", help=f"make {what} N times, and keep those that fit the prompt best")
-    add("--keep", type=_tries, metavar="K", help="how many of them to keep, the best first (default: 1)")
+    kept = "those that fit" if keep else "the one that fits"
+    add("--best-of", type=_tries, metavar="N", help=f"make {what} N times, and keep {kept} the prompt best")
+    if keep:
+        add("--keep", type=_tries, metavar="K", help="how many of them to keep, the best first (default: 1)")
     add("--scorer", metavar="NAME", help=SCORER_HELP)
 
 
@@ -161,6 +169,15 @@ def scorer(args: argparse.Namespace, where: common.Compute) -> Scorer:
         raise OptionError(f"{'--clip' if name == GLIDE_CLIP else '--scorer'} {error}") from error
 
 
+def scorer_mark(args: argparse.Namespace) -> dict[str, object]:
+    """What tells this scorer from others: its name and the SHA-256 of its files."""
+    from ..scoring import GLIDE_CLIP, scorer_files
+
+    name = args.scorer or GLIDE_CLIP
+    files = scorer_files(name, clip_name(args))
+    return {"scorer": name, "files": [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]}
+
+
 @dataclass(frozen=True)
 class Try:
     """One try: its seed, its score, and its file where it was kept."""
@@ -225,12 +242,8 @@ def best_edits(
     """
     import torch
 
-    from ..editing import regions
-    from ..images import to_channels_first
+    from ..editing.photo import scored
 
     images = [repainted(seed) for seed in seeds]
-    scores = []
-    for image in images:
-        crops, _ = regions.cut(image[..., :3], mask, squares, best_of.scorer.side)
-        scores.append(best_of.scorer.scores(to_channels_first(crops), [prompt] * len(crops)).mean())
-    return [(one, images[k]) for k, one in ranked(seeds, torch.stack(scores))]
+    scores = torch.tensor([scored(best_of.scorer, image, mask, squares, prompt) for image in images])
+    return [(one, images[k]) for k, one in ranked(seeds, scores)]

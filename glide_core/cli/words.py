@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 from ..errors import GlideWarning, OptionError
 
 if TYPE_CHECKING:
-    from ..tiny.words import Words
+    from ..files.words import Words
 
 LISTED = ("things", "styles", "colours", "sizes", "relations", "backgrounds", "categories")
 
 
 def of_checkpoint(name: str) -> Words:
     """The words of a checkpoint. Raises OptionError: no list of them is kept beside it."""
-    from ..files import checkpoints
-    from ..tiny.words import read
+    from ..files import checkpoints, words
 
-    path = checkpoints.find(name).with_name("words.json")
-    if not path.is_file():
+    found = words.beside(checkpoints.find(name))
+    if found is None:
         raise OptionError(f"--list-words: {name} has no list of words, it was trained on too many")
-    return read(path)
+    return found
 
 
 def listed(words: Words, *, as_json: bool) -> str:
@@ -37,13 +36,11 @@ def listed(words: Words, *, as_json: bool) -> str:
 
 def warn_of_unknown(name: str, prompts: Iterable[str]) -> None:
     """Say once on stderr which words a model has never seen, if a list of its words is kept beside it."""
-    from ..files import checkpoints
-    from ..tiny.words import read
+    from ..files import checkpoints, words
 
-    path = checkpoints.find(name).with_name("words.json")
-    if not path.is_file():
+    known = words.beside(checkpoints.find(name))
+    if known is None:
         return
-    known = read(path)
     unknown: dict[str, str | None] = {}
     for prompt in prompts:
         unknown |= known.unknown(prompt)

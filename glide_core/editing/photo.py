@@ -15,6 +15,7 @@ from ..diffusion.inpainting import REPAINT_PASSES, fit_mask
 from ..images import to_channels_first, to_channels_last
 from ..models.config import UPSCALE
 from ..pipeline import UPSAMPLING, Sampling, Stage
+from ..scoring import Scorer
 from . import regions
 from .blending import FEATHERED, Blend
 
@@ -114,6 +115,16 @@ def squares(
     if not mask.any():
         return []
     return list(regions.walk(mask, walk, walk // 2)) if walk else regions.around(mask, crop_factor, each)
+
+
+def scored(scorer: Scorer, image: Tensor, mask: Tensor, found: list[regions.Region], prompt: str) -> float:
+    """How well what was repainted fits its prompt: the mean score of the squares.
+
+    Args:
+        image: [1, H, W, 3 or 4] in 0..1; mask: [1, H, W]; found: parts of it.
+    """
+    crops, _ = regions.cut(image[..., :3], mask, found, scorer.side)
+    return float(scorer.scores(to_channels_first(crops), [prompt] * len(crops)).mean())
 
 
 def edit(

@@ -147,7 +147,7 @@ class TooLarge:
         self.sizes.append(len(rows))
         if len(rows) > self.most:
             raise self.error
-        return DryPainter()(rows)
+        return DryPainter(DRY)(rows)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError()])

@@ -8,12 +8,13 @@ import pytest
 from glide_core import cli
 from glide_core.errors import CheckpointError
 from glide_core.files.checkpoints import TINY_FOLDER
+from glide_core.files.words import read
 from glide_core.tiny import scenes, things, words
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    return words.read(TINY_FOLDER / "words.json")
+    return read(TINY_FOLDER / "words.json")
 
 
 def test_the_shipped_list_is_what_the_generator_says(shipped):
@@ -41,7 +42,7 @@ def test_the_list_of_things_has_everything_once():
 def test_a_broken_list_is_named(tmp_path):
     (tmp_path / "words.json").write_text('{"things": []}')
     with pytest.raises(CheckpointError, match="words.json"):
-        words.read(tmp_path / "words.json")
+        read(tmp_path / "words.json")
 
 
 def test_a_list_without_the_colours_is_read(tmp_path, shipped):
@@ -49,7 +50,7 @@ def test_a_list_without_the_colours_is_read(tmp_path, shipped):
     old = {name: names for name, names in asdict(shipped).items() if name not in ("colours", "sizes", "relations")}
     old["others"] = [*old["others"], "red"]
     (tmp_path / "words.json").write_text(json.dumps(old))
-    assert words.read(tmp_path / "words.json").unknown("a red circle") == {}
+    assert read(tmp_path / "words.json").unknown("a red circle") == {}
 
 
 def test_the_command_lists_them_as_text_and_as_json(capsys):
