@@ -110,11 +110,11 @@ def _load_networks(path: Path, dtype: torch.dtype | None, disable_dynamic: bool 
     encoder = encoder_tag(text_weights)
     clip = load_clip(text_weights, config, tokenizer, encoder, dtype, disable_dynamic)
     model = load_model(unet_weights, config, encoder, dtype, disable_dynamic)
-    model.model.read_text = partial(_read_text, path, encoder)
+    model.model.text_transformer = partial(_text_transformer, path, encoder)
     return model, clip
 
 
-def _read_text(path: Path, encoder: str) -> dict[str, torch.Tensor]:
+def _text_transformer(path: Path, encoder: str) -> dict[str, torch.Tensor]:
     """The tensors of the text transformer in a checkpoint, which must still be the one that was loaded."""
     _, text_weights = split_state_dict(checkpoints.read_model(path)[0])
     if encoder_tag(text_weights) != encoder:

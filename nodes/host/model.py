@@ -73,7 +73,7 @@ class GlideModel(comfy.model_base.BaseModel):
         self.schedule = NoiseSchedule(self.config.noise_schedule)
         self.model_sampling = ModelSampling(self.schedule)
         self.last_timestep = float(self.schedule.timestep(torch.tensor(STRONGEST)))
-        self.read_text: Callable[[], dict[str, Tensor]] | None = None  # reads the text transformer of the loaded file
+        self.text_transformer: Callable[[], dict[str, Tensor]] | None = None  # reads that of the loaded file
         self.finite_check: FiniteCheck | None = None  # of the run in progress, see ``checked_steps``
 
     def process_timestep(self, timestep, **kwargs):
@@ -86,8 +86,8 @@ class GlideModel(comfy.model_base.BaseModel):
         So GlideLoader reads again what ModelSave writes.
         """
         tensors = super().state_dict_for_saving(*args, **kwargs)
-        if "positional_embedding" not in tensors and self.read_text is not None:
-            tensors.update(self.read_text())
+        if "positional_embedding" not in tensors and self.text_transformer is not None:
+            tensors.update(self.text_transformer())
         return tensors
 
     def _apply_model(self, x, t, *args, **kwargs):
