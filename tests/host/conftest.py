@@ -1,7 +1,7 @@
 import pytest
 
 from browser import Browser, missing_browser
-from hosts import HOSTS, Host, find_checkouts, version
+from hosts import HOSTS, PROJECT, Host, find_checkouts, version
 from published_server import PublishedServer
 
 NO_HOST = f"no ComfyUI: set COMFYUI_PATH to a checkout, or put checkouts into {HOSTS}"
@@ -36,6 +36,13 @@ def host(request, published_server):
     """A running ComfyUI with this project as its only custom node, once per version found."""
     with Host(request.param, published_server.url) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def photos(host):
+    """The examples' photos in the input folder, where `make comfyui` puts them."""
+    for photo in (PROJECT / "example_workflows" / "photos").glob("*.png"):
+        host.upload_image(photo, photo.name)
 
 
 @pytest.fixture

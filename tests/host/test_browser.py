@@ -39,13 +39,6 @@ TITLE = """(type) => {
 }"""
 
 
-@pytest.fixture(scope="session")
-def photos(host):
-    """The examples' photos in the input folder, where `make comfyui` puts them."""
-    for photo in (PROJECT / "example_workflows" / "photos").glob("*.png"):
-        host.upload_image(photo, photo.name)
-
-
 @pytest.fixture
 def stop(browser, host):
     """stop(name) keeps a screenshot."""

@@ -1,6 +1,9 @@
 """What a user's ComfyUI sees of the pack, whatever is inside it."""
 
+import json
+
 import pytest
+from english import FILE, english
 
 from hosts import PACK
 
@@ -92,3 +95,7 @@ def test_rarely_used_inputs_are_put_away(infos, node, name):
     if "search_aliases" in infos["KSampler"]:
         assert inputs_of(infos[node])[name]["advanced"]
         assert not inputs_of(infos[node]).get("steps", {}).get("advanced")
+
+
+def test_the_english_texts_for_translators_are_what_the_nodes_say(infos):
+    assert english(infos) == json.loads(FILE.read_text(encoding="utf-8")), "run python tests/host/english.py"

@@ -32,6 +32,21 @@ def test_titles_are_unique(path):
     assert "Base model" in found and any(title.startswith("Prompt") for title in found)
 
 
+@pytest.fixture(scope="session")
+def schema(host):
+    linter = pytest.importorskip("comfy_lint.schema", reason="needs the package comfy-lint")
+    return linter.fetch_from_server(host.url, timeout=60)
+
+
+@pytest.mark.parametrize("path", GRAPHS, ids=lambda path: path.stem)
+def test_a_linter_finds_nothing(photos, schema, path):
+    """Unknown nodes and inputs, missing ones, choices that are none, links that lead nowhere or to another type."""
+    from comfy_lint.linter import coerce_workflow, lint_workflow
+
+    found = lint_workflow(coerce_workflow(read(path)), schema)
+    assert [(one.node_id, one.rule, one.message) for one in found] == []
+
+
 def test_a_client_finds_nodes_by_title(host):
     client = pytest.importorskip("comfy_api_simplified", reason="needs the package comfy-api-simplified")
     graph = client.ComfyWorkflowWrapper(str(EXAMPLES / "api" / "text_to_image.json"))
