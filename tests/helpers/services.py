@@ -144,6 +144,67 @@ def merge(folder):
     }
 
 
+def computing(folder):
+    """Weights of every type, and ModelComputeDtype on fp32 weights: how far the picture is from fp32's.
+
+    "partly" is how far one forward is from itself when a quarter of the weights is loaded and the host fetches the
+    others as they are needed, with the product of a LoRA added to each.
+    """
+    import torch
+    from comfy_extras.nodes_model_advanced import ModelComputeDtype
+    from glide_pack.nodes.schema import DTYPES
+
+    plain = Bench(torch.float32)
+    expected, answer = plain.sample(), {}
+    for name in ("fp32", "fp16", "bf16", "fp8_e4m3fn"):
+        bench = Bench(DTYPES[name])
+        answer[name] = {"bytes": bench.model.model_size(), "mean": mean(bench.sample(), expected)}
+        answer[name] |= _partly(bench)
+    for name in ("fp16", "bf16"):
+        patched = ModelComputeDtype().patch(plain.model, name)[0]
+        answer[f"ModelComputeDtype {name}"] = {"mean": mean(plain.sample(patched), expected)}
+    return answer
+
+
+def mean(one, other):
+    return float((one.cpu() - other.cpu()).abs().mean())
+
+
+def _partly(bench):
+    """One forward with a LoRA: the share that a quarter of the memory loads, and what that and the LoRA change."""
+    import comfy.model_management as mm
+    import comfy.sd
+    import torch
+
+    mm.unload_all_models()
+    lora = _lora_file(bench.model.model.diffusion_model)
+    model, _ = comfy.sd.load_lora_for_models(bench.model, None, lora, 1.0, 0.0)
+    positive = bench.clip.encode_from_tokens_scheduled(bench.clip.tokenize("a red circle"))
+    text = {"c_crossattn": positive[0][0], "y": positive[0][1]["pooled_output"]}
+    x, sigma = torch.full((1, 3, 64, 64), 0.1), torch.tensor([1.0])
+    found, size = [], model.model_size()
+    with torch.no_grad():
+        for patcher, memory in ((bench.model, 0), (model, 0), (model, size // 4)):
+            patcher.patch_model(device_to=patcher.load_device, lowvram_model_memory=memory)
+            found.append(patcher.model.apply_model(x, sigma, **text))
+            share = patcher.loaded_size() / size
+            patcher.detach()
+    plain, whole, partly = found
+    return {"loaded": share, "partly": far(partly, whole), "lora": far(whole, plain)}
+
+
+def _lora_file(unet):
+    """A LoRA of three layers of the U-Net, as a file has it."""
+    import torch
+
+    generator, tensors = torch.Generator().manual_seed(0), {}
+    for name in ("input_blocks.1.0.in_layers.2", "middle_block.1.qkv", "time_embed.0"):
+        weight = unet.get_submodule(name).weight
+        for half, shape in (("up", (weight.shape[0], 2)), ("down", (2, weight[0].numel()))):
+            tensors[f"diffusion_model.{name}.lora_{half}.weight"] = 0.3 * torch.randn(shape, generator=generator)
+    return tensors
+
+
 def memory(folder):
     """Partly loaded models paint the same; afterwards nothing stays; three models share one host."""
     import comfy.model_management as mm

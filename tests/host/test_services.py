@@ -17,7 +17,7 @@ def run(request, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def found(run):
-    return run("precision", "lora", "merge", "memory", "schedules")
+    return run("precision", "lora", "merge", "memory", "computing", "schedules")
 
 
 def test_precision_flags(found):
@@ -48,6 +48,28 @@ def test_memory(found):
     assert memory["after unloading"] == memory["left"] == memory["stay"] == 0
     assert memory["same"] < 1e-5 and memory["three paint"] < 1e-5
     assert memory["three"] >= 3
+
+
+# How far pictures may be from those of fp32 on average, -1..1: the table in docs/comfyui.md says it in levels of 255.
+CLOSE = {"fp32": 0, "fp16": 1e-4, "bf16": 2e-3, "fp8_e4m3fn": 0.03}
+CLOSE_COMPUTED = {"ModelComputeDtype fp16": 1e-3, "ModelComputeDtype bf16": 0.01}
+
+
+def test_types_of_weights_and_of_computing(found):
+    means = {name: answer["mean"] for name, answer in found["computing"].items()}
+    wrong = {name: far for name, far in means.items() if far > (CLOSE | CLOSE_COMPUTED)[name]}
+    assert wrong == {}
+    assert all(far > 0 for name, far in means.items() if name != "fp32")
+    fp32, fp16, bf16, fp8 = (found["computing"][name]["bytes"] for name in CLOSE)
+    assert fp16 == bf16 == pytest.approx(fp32 / 2, rel=0.01) and fp8 == pytest.approx(fp32 / 4, rel=0.01)
+
+
+@pytest.mark.parametrize("weights", CLOSE)
+def test_weights_that_are_fetched_one_by_one(found, weights):
+    """As with little memory, and with a LoRA: its product is added to each weight that is fetched."""
+    answer = found["computing"][weights]
+    assert answer["loaded"] < 0.3
+    assert answer["partly"] < 0.1 * answer["lora"]
 
 
 def test_schedulers_do_not_waste_steps_on_pure_noise(found):
