@@ -18,7 +18,9 @@ from glide_core import cli
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 COMMAND = re.compile(r"^ {4}(?:python -m glide_core|glide) (\w+ .*)$", re.MULTILINE)
-OF_OTHER_PROGRAMS = {"--force-fp32", "--logdir"}
+OF_OTHER_PROGRAMS = {"--fast", "--force-fp32", "--logdir"} | {
+    f"--{name}-unet" for name in ("fp16", "bf16", "fp8_e4m3fn")
+}
 
 
 def pages(test):
@@ -90,7 +92,7 @@ def test_options_in_sentences_exist(page):
     if page.name == "CHANGELOG.md":
         pytest.skip("it names what options were called before")
     known = set().union(*map(shown_options, cli.COMMANDS)) | options_of_scripts()
-    named = set(re.findall(r"`(?:glide )?(--[a-z][a-z_-]*)", page.read_text()))
+    named = set(re.findall(r"`(?:glide )?(--[a-z][a-z0-9_-]*)", page.read_text()))
     assert named <= known | OF_OTHER_PROGRAMS | {"--version", "--help"}
 
 
