@@ -30,7 +30,7 @@ def pages(test):
 def shown_options(command):
     """The options in the help of a subcommand and of the commands inside it, without the hidden old names."""
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"glide_core.cli.{command}").add_arguments(parser)
+    importlib.import_module(f"glide_core.cli.{command.replace(' ', '_')}").add_arguments(parser)
     inner = [action.choices.values() for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     return {
         option

@@ -27,6 +27,7 @@ COMMANDS = {
     "score": "tell how well pictures fit a text",
     "fetch": "download the published models or their vocabulary",
     "train": "train a model, or fine-tune one on your own pictures",
+    "train clip": "train a noised CLIP, or fine-tune one on your own pictures and captions",
     "bench": "measure models",
 }
 
@@ -90,10 +91,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(prog="glide", description="Text to image with OpenAI's GLIDE.")
     parser.add_argument("--version", action="version", version=f"glide {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    if " ".join(argv[:2]) in COMMANDS:  # a command of two words
+        argv = [" ".join(argv[:2]), *argv[2:]]
     for name, summary in COMMANDS.items():
         command = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name in argv[:1]:
-            module = importlib.import_module(f".{name}", __name__)
+            module = importlib.import_module(f".{name.replace(' ', '_')}", __name__)
             module.add_arguments(command)
             preset.use_as_defaults(command, argv[1:])
             command.set_defaults(run=module.run)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, DatasetError, OptionError
 from ..models.config import PUBLISHED, TINY_BASE, ModelConfig
-from ..train.options import Options, Phase
+from ..train.options import Options
 from . import common
-from .train_options import MODELS, add_arguments
+from .train_options import MODELS, add_arguments, phases, resuming_command
 
 if TYPE_CHECKING:
     from ..models.tokenizer import Tokenizer
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     outcome = session.run(_request(args))
     if outcome.interrupted:
         if outcome.main_process:
-            command = _resuming_command(resumed=args.resume)
+            command = resuming_command(resumed=args.resume)
             print(f"stopped after step {outcome.step}; to go on: {command}", file=sys.stderr)
         sys.exit(130)
     if outcome.main_process:
@@ -106,11 +106,6 @@ def _ending(outcome: Outcome, prompt: str) -> list[str]:
     return text
 
 
-def _resuming_command(*, resumed: bool) -> str:
-    command = ["glide", *sys.argv[1:]] if sys.argv[1:2] == ["train"] else ["glide", "train", "..."]
-    return shlex.join(command) + ("" if resumed else " --resume")
-
-
 def _request(args: argparse.Namespace) -> TrainingRequest:
     from ..tiny.layout_lesson import LayoutLesson
     from ..tiny.scene_data import SceneSource
@@ -163,7 +158,7 @@ def _options(args: argparse.Namespace) -> Options:
     new_tiny = args.model is not None and args.model.startswith("tiny")
     muon = args.optimizer == "muon" if args.optimizer else new_tiny and not args.lora
     return Options(
-        phases=_phases(args.resolution or [None], args.steps, args.batch),
+        phases=phases(args.resolution or [None], args.steps, args.batch),
         lr=args.lr or (5e-4 if args.lora else 1.5e-3 if muon else 1e-4),
         warmup=args.warmup,
         schedule=args.schedule,
@@ -181,13 +176,4 @@ def _options(args: argparse.Namespace) -> Options:
         save_every=args.save_every,
         sample_every=args.sample_every,
         tensorboard=args.tensorboard,
-    )
-
-
-def _phases(resolutions: list[int | None], steps: list[int], batches: list[int]) -> tuple[Phase, ...]:
-    count = max(len(resolutions), len(steps), len(batches))
-    if any(len(values) not in (1, count) for values in (resolutions, steps, batches)):
-        raise OptionError("--resolution, --steps and --batch: give one value, or one for every phase")
-    return tuple(
-        Phase(resolutions[k % len(resolutions)], steps[k % len(steps)], batches[k % len(batches)]) for k in range(count)
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
+import sys
 from pathlib import Path
 
 from ..choices import MAX_RANK
 from ..choices import SCENES as SCENES_DRAWN
+from ..errors import OptionError
 from ..models.config import PUBLISHED, TINY, ModelConfig
-from ..train.options import PRECISIONS, SCHEDULES, Options
+from ..train.options import PRECISIONS, SCHEDULES, Options, Phase
 from . import common
 
 MODELS: dict[str, ModelConfig] = {**PUBLISHED, **{f"tiny-{kind}": config for kind, config in TINY.items()}}
@@ -17,6 +20,23 @@ MODELS: dict[str, ModelConfig] = {**PUBLISHED, **{f"tiny-{kind}": config for kin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``glide train``."""
+    data_options(parser)
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="read all of DATA, say what is in it and what would be left out, draw some of it on a sheet "
+        "(check.png in --out, else glide-check.png here), and stop",
+    )
+    _model_options(parser)
+    training = parser.add_argument_group("training")
+    update_options(training)
+    _diffusion_options(training)
+    memory_options(parser)
+    _watching_options(saving_options(parser))
+
+
+def data_options(parser: argparse.ArgumentParser) -> None:
+    """Add what to train on and where the results go."""
     add = parser.add_argument
     add(
         "data",
@@ -27,22 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--out", type=Path, metavar="DIR", help="the folder for the model, its log, samples and state")
     add(
-        "--check",
-        action="store_true",
-        help="read all of DATA, say what is in it and what would be left out, draw some of it on a sheet "
-        "(check.png in --out, else glide-check.png here), and stop",
-    )
-    add(
         "--background",
         default="white",
         metavar="COLOUR",
         help="what to lay transparent pictures on, such as black or '#8090a0' (default: %(default)s)",
     )
     add("--resume", action="store_true", help="go on with the training in --out; give the other options as before")
-    _model_options(parser)
-    _training_options(parser)
-    _memory_options(parser)
-    _saving_options(parser)
+    add(
+        "--scenes",
+        type=common.count,
+        default=SCENES_DRAWN,
+        metavar="N",
+        help="how many scenes to draw ahead (default: %(default)s)",
+    )
 
 
 def _model_options(parser: argparse.ArgumentParser) -> None:
@@ -78,16 +95,17 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _training_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("training").add_argument
+def update_options(group: argparse._ArgumentGroup) -> None:
+    """Add how the weights are updated."""
+    add = group.add_argument
     add(
         "--steps",
         type=common.count,
         nargs="+",
         default=[3000],
         metavar="N",
-        help="updates of the weights; several numbers are phases that follow each other, and so they are for "
-        "--resolution and --batch (default: 3000)",
+        help="updates of the weights; several numbers are phases that follow each other, and so they are for the other "
+        "options that take several (default: 3000)",
     )
     add(
         "--batch",
@@ -96,13 +114,6 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
         default=[32],
         metavar="N",
         help="pictures in each update, of all processes together (default: 32)",
-    )
-    add(
-        "--resolution",
-        type=common.count,
-        nargs="+",
-        metavar="N",
-        help="side of the training pictures, or of an upsampler's crops (default: the model's)",
     )
     add("--optimizer", choices=("adamw", "muon"), help="default: muon for a new tiny model, else adamw")
     add(
@@ -139,6 +150,18 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
         metavar="DECAY",
         help="decay of the averaged weights, which are what is saved (default: %(default)s)",
     )
+    add("--seed", type=int, default=Options.seed, metavar="N", help="default: %(default)s")
+
+
+def _diffusion_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--resolution",
+        type=common.count,
+        nargs="+",
+        metavar="N",
+        help="side of the training pictures, or of an upsampler's crops (default: the model's)",
+    )
     add(
         "--caption-dropout",
         type=common.number(0, 1),
@@ -172,17 +195,10 @@ def _training_options(parser: argparse.ArgumentParser) -> None:
         help="for a base model on scenes: also learn to tell what lies where, with this weight, so that shapes are "
         "learned much sooner (try 0.02; default: none, as GLIDE)",
     )
-    add("--seed", type=int, default=Options.seed, metavar="N", help="default: %(default)s")
-    add(
-        "--scenes",
-        type=common.count,
-        default=SCENES_DRAWN,
-        metavar="N",
-        help="how many scenes to draw ahead (default: %(default)s)",
-    )
 
 
-def _memory_options(parser: argparse.ArgumentParser) -> None:
+def memory_options(parser: argparse.ArgumentParser) -> None:
+    """Add what saves memory, and where to compute."""
     add = parser.add_argument_group("memory and speed").add_argument
     add("--accumulate", type=common.count, default=1, metavar="N", help="compute each batch in N pieces")
     add("--gradient-checkpointing", action="store_true", help="use much less memory and a third more time")
@@ -195,8 +211,10 @@ def _memory_options(parser: argparse.ArgumentParser) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
 
 
-def _saving_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("saving and watching").add_argument
+def saving_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add when to save and to stop -> the group of these options."""
+    group = parser.add_argument_group("saving and watching")
+    add = group.add_argument
     add(
         "--save-every",
         type=_above_zero,
@@ -205,6 +223,12 @@ def _saving_options(parser: argparse.ArgumentParser) -> None:
         help="time between checkpoints (default: %(default)s)",
     )
     add("--minutes", type=_above_zero, default=Options.minutes, help="stop and save after this time (default: never)")
+    add("--tensorboard", action="store_true", help="write the log for TensorBoard, too")
+    return group
+
+
+def _watching_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
     add(
         "--sample-every",
         type=int,
@@ -219,7 +243,6 @@ def _saving_options(parser: argparse.ArgumentParser) -> None:
         metavar="TEXT",
         help="what to draw on it; can be given several times (default: captions of DATA)",
     )
-    add("--tensorboard", action="store_true", help="write the log for TensorBoard, too")
 
 
 def _above_zero(text: str) -> float:
@@ -236,3 +259,19 @@ def _rank(text: str) -> int:
     if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MAX_RANK:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a rank from 1 to {MAX_RANK}; 4 to 64 are usual")
     return int(text)
+
+
+def phases(resolutions: list[int | None], steps: list[int], batches: list[int]) -> tuple[Phase, ...]:
+    """The phases of a training. Raises OptionError: there are not as many values for each."""
+    count = max(len(resolutions), len(steps), len(batches))
+    if any(len(values) not in (1, count) for values in (resolutions, steps, batches)):
+        raise OptionError("--resolution, --steps and --batch: give one value, or one for every phase")
+    return tuple(
+        Phase(resolutions[k % len(resolutions)], steps[k % len(steps)], batches[k % len(batches)]) for k in range(count)
+    )
+
+
+def resuming_command(*, resumed: bool) -> str:
+    """What goes on with a training that was stopped."""
+    command = ["glide", *sys.argv[1:]] if sys.argv[1:2] == ["train"] else ["glide", "train", "..."]
+    return shlex.join(command) + ("" if resumed else " --resume")

@@ -93,6 +93,7 @@ class ClipConfig:
 
 
 PUBLISHED_CLIP = ClipConfig()
+START_LOGIT_SCALE = 14.0  # of a new one (Radford 2021, section 2.5)
 TINY_CLIP = ClipConfig(
     patch_size=8,
     embed_width=128,

@@ -67,6 +67,10 @@ class ClipTokenizer:
         """All words of a text, without start, end and limit."""
         return list(self._tokenizer.encode(cleaned(text), add_special_tokens=False).ids)
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has, with start and end, also those that are cut off."""
+        return len(self.encode(text)) + 2
+
     def __call__(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Encode texts: ids [B, text_ctx] int64 and the length [B] of each, with start and end."""
         if isinstance(texts, str):

@@ -120,6 +120,10 @@ class Tokenizer:
             ends=[end for _, end in encoding.offsets[: self.text_ctx]],
         )
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has, also those that are cut off."""
+        return self(text).count
+
     def batch(self, prompts: Iterable[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts: ids [B, text_ctx] int64 and their mask [B, text_ctx] bool."""
         if isinstance(prompts, str):

@@ -105,6 +105,7 @@ class SceneLesson:
 
     def loss(self, image: Tensor, text: Tensor, labels: Sequence[Any], captions: Sequence[str]) -> Tensor:
         """The mean cross entropy of a picture's and a text's answers; see ``train.contrastive.Lesson``."""
+        image, text = image.cpu(), text.cpu()  # where the heads are
         seen = torch.tensor([text_lesson.read(prompt(scene)).caption for scene in labels])
         said = torch.tensor([text_lesson.read(caption).caption for caption in captions])
         image_loss = text_lesson.cross_entropy(self.image(self.scale * image.float()), seen, CAPTION)

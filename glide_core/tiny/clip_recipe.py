@@ -10,19 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..device import pick_device
 from ..diffusion.schedule import NoiseSchedule
 from ..files import clip_checkpoints
 from ..images import from_uint8
 from ..models.clip import NoisedClip
-from ..models.clip_config import TINY_CLIP
+from ..models.clip_config import START_LOGIT_SCALE, TINY_CLIP
 from ..models.clip_tokenizer import ClipTokenizer
 from ..models.tokenizer import Tokenizer
-from ..models.unet import sdpa
-from ..train.clip_initial import initialise
-from ..train.contrastive import ContrastiveTrainer, Lesson
+from ..train import clip_session
 from ..train.dataset import DataSource
-from ..train.initial import matmul_attention
 from ..train.options import Options, Phase
 from . import thing_data, thing_vocabulary, vocabulary
 from .clip_lesson import ContrastSource, SceneLesson
@@ -35,7 +31,6 @@ OPTIONS = Options(
 )
 SHAPE_SCENES = 72_000
 THINGS_TEXT_CTX = 66  # captions of things are longer
-START_LOGIT_SCALE = 14.0  # Radford 2021, section 2.5
 CAPTIONS, SEEN = 100, 500  # captions to choose from, and held-out scenes, of ``accuracy``
 
 
@@ -60,26 +55,26 @@ def make(
     out = folder / "tiny-clip.0"
     phases = tuple(dataclasses.replace(p, steps=max(1, round(scale * p.steps))) for p in OPTIONS.phases)
     options = dataclasses.replace(OPTIONS, phases=phases, precision=precision)
-    torch.manual_seed(options.seed)
     tokenizer = _tokenizer(folder, scenes)
-    config = dataclasses.replace(
+    sizes = dataclasses.replace(
         TINY_CLIP, vocab_size=tokenizer.vocab_size, text_ctx=tokenizer.text_ctx, logit_scale=START_LOGIT_SCALE
     )
-    on = pick_device(device)
-    model = NoisedClip(config, attention=matmul_attention if on.type == "cpu" else sdpa)
-    initialise(model)
-    model.to(on)
-    source: DataSource = ContrastSource(SHAPE_SCENES) if scenes == "shapes" else thing_data.ThingSource()
-    lesson: Lesson | None = SceneLesson(config.embed_width) if scenes == "shapes" else None
-    data = source.open(config.image_size, seed=options.seed, process=0, processes=1)
-    trainer = ContrastiveTrainer(model, tokenizer, data, options, out, lesson=lesson)
-    if trainer.state_path.exists():
-        trainer.resume()
-    trainer.run()
-    if trainer.interrupted:
-        raise Interrupted(f"{out.name} was stopped after step {trainer.step}")
+    data: DataSource = ContrastSource(SHAPE_SCENES) if scenes == "shapes" else thing_data.ThingSource()
+    request = clip_session.ClipTrainingRequest(
+        start=sizes,
+        tokenizer=tokenizer,
+        data=data,
+        out=out,
+        options=options,
+        lesson=SceneLesson if scenes == "shapes" else None,
+        device=device,
+        resume=(out / "state.pt").exists(),
+    )
+    outcome = clip_session.run(request)
+    if outcome.interrupted:
+        raise Interrupted(f"{out.name} was stopped after step {outcome.step}")
     temporary = result.with_suffix(".tmp")
-    shutil.copyfile(out / "clip.safetensors", temporary)
+    shutil.copyfile(outcome.model, temporary)
     temporary.replace(result)
     return result
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,10 +22,11 @@ from ..device import DTYPES
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import CheckpointError, TrainingError
 from ..files import clip_checkpoints
-from ..images import from_uint8, write_text_whole
+from ..images import write_text_whole
 from ..models.clip import NoisedClip
 from ..models.clip_tokenizer import ClipTokenizer
 from . import state
+from .contrast_data import Batch, noised
 from .dataset import Dataset
 from .decoding import warn
 from .ema import WeightAverage
@@ -36,22 +37,8 @@ from .precision import training_precision
 from .stop import StopRequest
 
 NOISE_SCHEDULE = "squaredcos_cap_v2"
-TIMESTEP_POWER = 1.5  # of a uniform number: a fifth of the pictures have almost no noise, as those have that are scored
 MAX_LOGIT_SCALE = 100.0  # Radford 2021, section 2.5
 MAX_BAD_STEPS = 20
-
-
-@runtime_checkable
-class ContrastDataset(Dataset, Protocol):
-    """A data set that also knows captions which are wrong in one detail."""
-
-    def contrast_batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[str], list[str], list[Any]]:
-        """Take some samples as ``Dataset.batch`` does.
-
-        Returns:
-            Pictures and captions, any number of captions that are wrong for some of the pictures, and a label for each
-            picture, for a ``Lesson``.
-        """
 
 
 class Lesson(Protocol):
@@ -62,17 +49,6 @@ class Lesson(Protocol):
 
     def loss(self, image: Tensor, text: Tensor, labels: Sequence[Any], captions: Sequence[str]) -> Tensor:
         """One number, from the embeddings [B, embed_width] of a batch."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What a step is trained on: noised pictures, their timesteps, captions and wrong captions, and labels."""
-
-    x: Tensor
-    timesteps: Tensor
-    captions: list[str]
-    wrong: list[str]
-    labels: list[Any]
 
 
 class ContrastiveTrainer:
@@ -126,7 +102,8 @@ class ContrastiveTrainer:
             others=[self.log_scale, *(lesson.parameters() if lesson else ())],
             muon_dtype=torch.bfloat16 if self.precision == "bf16" else torch.float32,
         )
-        self.alphas_cumprod = torch.from_numpy(NoiseSchedule(NOISE_SCHEDULE).alphas_cumprod).float()
+        alphas_cumprod = torch.from_numpy(NoiseSchedule(NOISE_SCHEDULE).alphas_cumprod).float()
+        self.alphas_cumprod = alphas_cumprod[: model.config.timesteps]
         self.step, self.bad_steps, self.interrupted = 0, 0, False
         self.pool = ThreadPoolExecutor(1)
         self.ahead: dict[tuple[int, int], Future[tuple[Batch, int]]] = {}
@@ -230,18 +207,8 @@ class ContrastiveTrainer:
         options, processes = self.options, self.accelerator.num_processes
         size = options.phase_at(step).batch // (processes * options.accumulate)
         rng = np.random.default_rng([options.seed, step, piece, self.accelerator.process_index])
-        wrong: list[str] = []
-        labels: list[Any] = []
-        if isinstance(self.data, ContrastDataset):
-            pictures, captions, wrong, labels = self.data.contrast_batch(rng, size)
-        else:
-            pictures, captions = self.data.batch(rng, size)
-        x_start = from_uint8(pictures)
-        timesteps = noisy_timesteps(rng, len(x_start), self.model.config.timesteps)
-        noise = torch.from_numpy(rng.standard_normal(x_start.shape, dtype=np.float32))
-        bar = self.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
-        x = bar.sqrt() * x_start + (1 - bar).sqrt() * noise
-        return Batch(x, timesteps, list(captions), wrong, labels), self.data.position
+        batch = noised(self.data, rng, size, self.alphas_cumprod)
+        return batch, self.data.position
 
     def _report_bad_step(self, loss: float, norm: float) -> None:
         self.bad_steps += 1
@@ -318,12 +285,6 @@ class ContrastiveTrainer:
         positions = saved["positions"]
         self.position = positions[self.accelerator.process_index % len(positions)]
         self.data.seek(self.position)
-
-
-def noisy_timesteps(rng: np.random.Generator, count: int, timesteps: int) -> Tensor:
-    """[count] timesteps in random order, one from every ``1 / count`` of the probability."""
-    position = (rng.permutation(count) + rng.random(count)) / count
-    return torch.from_numpy((timesteps * position**TIMESTEP_POWER).astype(np.int64)).clamp(max=timesteps - 1)
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor, captions: Sequence[str]) -> Tensor:

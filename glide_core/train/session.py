@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..device import pick_device
 from ..errors import DatasetError, MissingPackageError, OptionError
 from ..models.config import ModelConfig
-from ..models.tokenizer import Tokenizer
 from . import initial
 from .dataset import FileDataset
 from .decoding import note, warn
 from .request import TrainingRequest
-from .survey import Survey, short_lines, survey
+from .survey import CountsTokens, Survey, short_lines, survey
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 SURVEYED = 500  # samples that are read before the training, to tell early what the data set holds
 
@@ -54,17 +57,10 @@ def run(request: TrainingRequest) -> Outcome:
         MissingPackageError: an optional package is not installed.
         OSError: the results cannot be written.
     """
-    try:
-        from accelerate import Accelerator
-    except ImportError as error:
-        raise MissingPackageError('training needs the package accelerate: pip install "glide-nodes[train]"') from error
+    device, options, out = pick_device(request.device), request.options, request.out
+    accelerator = start(out, device, resume=request.resume)
     from .loop import Trainer
 
-    out, options = request.out, request.options
-    if not request.resume and (out / "state.pt").exists():
-        raise OptionError(f"--out {out} holds a training: go on with it by --resume, or choose another folder")
-    device = pick_device(request.device)
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision="no")
     torch.manual_seed(options.seed)
     model, tokenizer = initial.build(request, device)
     auxiliary = request.auxiliary(model) if request.auxiliary else None
@@ -77,7 +73,7 @@ def run(request: TrainingRequest) -> Outcome:
             process=accelerator.process_index,
             processes=accelerator.num_processes,
         )
-    found = _surveyed(data, tokenizer) if accelerator.is_main_process and isinstance(data, FileDataset) else None
+    found = surveyed(data, tokenizer) if accelerator.is_main_process and isinstance(data, FileDataset) else None
     trainer = Trainer(
         model,
         tokenizer,
@@ -108,7 +104,23 @@ def run(request: TrainingRequest) -> Outcome:
     )
 
 
-def _surveyed(data: FileDataset, tokenizer: Tokenizer) -> Survey:
+def start(out: Path, device: torch.device, *, resume: bool) -> Accelerator:
+    """What all processes of a training share.
+
+    Raises:
+        MissingPackageError: accelerate is not installed.
+        OptionError: the folder holds a training that is not to be resumed.
+    """
+    try:
+        from accelerate import Accelerator
+    except ImportError as error:
+        raise MissingPackageError('training needs the package accelerate: pip install "glide-nodes[train]"') from error
+    if not resume and (out / "state.pt").exists():
+        raise OptionError(f"--out {out} holds a training: go on with it by --resume, or choose another folder")
+    return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
+
+
+def surveyed(data: FileDataset, tokenizer: CountsTokens) -> Survey:
     """Say what the data set holds. Raises DatasetError: all of it was read, and nothing can be trained on."""
     found = survey(data, tokenizer, most=SURVEYED)
     for line in short_lines(found):

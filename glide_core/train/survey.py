@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from ..contact_sheet import write_sheet
-from ..models.tokenizer import Tokenizer
 from .dataset import FileDataset
 from .decoding import Decoded, Sample, decode
 from .folder import THREADS
@@ -28,6 +28,15 @@ ON_SHEET, PRINTED = 60, 160  # characters of a caption
 LONGEST = 3
 WIDTHS = (64, 128, 256, 512, 1024)
 AT_A_TIME = 64
+
+
+class CountsTokens(Protocol):
+    """A tokenizer of any model."""
+
+    text_ctx: int
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has, also those that are cut off."""
 
 
 @dataclass
@@ -77,7 +86,7 @@ class Survey:
     shown: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
 
-def survey(data: FileDataset, tokenizer: Tokenizer, *, most: int | None = None, progress: bool = False) -> Survey:
+def survey(data: FileDataset, tokenizer: CountsTokens, *, most: int | None = None, progress: bool = False) -> Survey:
     """Read a data set as a training does, and count.
 
     Args:
@@ -121,7 +130,7 @@ def _decoded(samples: Iterable[Sample], data: FileDataset) -> Iterator[tuple[Sam
             yield from pool.map(read, some)
 
 
-def _count(found: Survey, sample: Sample, decoded: Decoded, tokenizer: Tokenizer) -> None:
+def _count(found: Survey, sample: Sample, decoded: Decoded, tokenizer: CountsTokens) -> None:
     width, height = decoded.size
     found.usable += 1
     found.kinds[sample.kind] += 1
@@ -133,7 +142,7 @@ def _count(found: Survey, sample: Sample, decoded: Decoded, tokenizer: Tokenizer
     found.animated += decoded.frames > 1
     found.empty += not decoded.captions
     for caption in decoded.captions:
-        tokens = tokenizer(caption).count
+        tokens = tokenizer.count(caption)
         found.cut += tokens > tokenizer.text_ctx
         heapq.heappush(found.longest, (tokens, sample.name, caption))
     while len(found.longest) > LONGEST:

@@ -13,7 +13,8 @@ from glide_core.models.clip import NoisedClip
 from glide_core.tiny.clip_lesson import ContrastScenes, SceneLesson, altered
 from glide_core.tiny.scenes import prompt, sample_scene
 from glide_core.train.clip_initial import initialise
-from glide_core.train.contrastive import ContrastiveTrainer, contrastive_loss, noisy_timesteps
+from glide_core.train.contrast_data import noisy_timesteps
+from glide_core.train.contrastive import ContrastiveTrainer, contrastive_loss
 from glide_core.train.options import Options, Phase
 
 

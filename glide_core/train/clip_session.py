@@ -1,0 +1,141 @@
+"""One training of a noised CLIP from its request to its result; ``session`` is the same for diffusion models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ..device import pick_device
+from ..errors import OptionError
+from ..files import clip_checkpoints
+from ..models.clip import NoisedClip
+from ..models.clip_config import ClipConfig
+from ..models.clip_tokenizer import ClipTokenizer
+from ..models.unet import sdpa
+from . import session
+from .clip_initial import initialise
+from .dataset import DataSource, FileDataset
+from .initial import matmul_attention
+from .options import Options
+
+if TYPE_CHECKING:
+    from .contrastive import Lesson
+
+MODEL = "clip.safetensors"
+
+
+@dataclass(frozen=True)
+class ClipTrainingRequest:
+    """What to train, on what, and how.
+
+    Attributes:
+        start: a noised CLIP, by a file or a name that ``clip_checkpoints.find`` knows, or the sizes of a new one.
+        data: where the pictures and captions come from.
+        out: the folder for all results, see ``ContrastiveTrainer``.
+        options: the numbers of the training; those that only diffusion models have are ignored.
+        freeze: the encoder that stays as it is, if any.
+        tokenizer: of a new model; None takes that which ``clip_checkpoints.tokenizer_for`` finds for its sizes.
+        lesson: makes what is learned beside, from the number of values in an embedding.
+        device: "auto", "cpu" or "cuda".
+        resume: go on with the training in ``out``; everything else must be as it was.
+    """
+
+    start: str | Path | ClipConfig
+    data: DataSource
+    out: Path
+    options: Options
+    freeze: Literal["text", "image"] | None = None
+    tokenizer: ClipTokenizer | None = None
+    lesson: Callable[[int], Lesson] | None = None
+    device: str = "auto"
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class ClipOutcome:
+    """How a training ended.
+
+    Attributes:
+        step: how many steps have been done in all.
+        interrupted: it was asked to stop before the last one.
+        main_process: this process is the one that reports for all that train together.
+        model: the file with the averaged weights; its tokenizer is beside it.
+        caption: one of the data set's, or "" where its captions are not in files.
+    """
+
+    step: int
+    interrupted: bool
+    main_process: bool
+    model: Path
+    caption: str
+
+
+def run(request: ClipTrainingRequest) -> ClipOutcome:
+    """Train as a request says; under ``accelerate launch`` on all its processes together.
+
+    Raises:
+        What ``session.run`` raises.
+    """
+    device, options = pick_device(request.device), request.options
+    accelerator = session.start(request.out, device, resume=request.resume)
+    from .contrastive import ContrastiveTrainer
+
+    _check(options, accelerator.num_processes)
+    torch.manual_seed(options.seed)
+    model, tokenizer = _built(request, device)
+    lesson = request.lesson(model.config.embed_width) if request.lesson else None
+    with accelerator.main_process_first():  # which prepares files that the others then only read
+        data = request.data.open(
+            model.config.image_size,
+            seed=options.seed,
+            process=accelerator.process_index,
+            processes=accelerator.num_processes,
+        )
+    in_files = accelerator.is_main_process and isinstance(data, FileDataset)
+    found = session.surveyed(data, tokenizer) if in_files else None  # type: ignore[arg-type]
+    trainer = ContrastiveTrainer(model, tokenizer, data, options, request.out, lesson=lesson, accelerator=accelerator)
+    if request.resume:
+        trainer.resume()
+    trainer.run()
+    accelerator.end_training()
+    return ClipOutcome(
+        step=trainer.step,
+        interrupted=trainer.interrupted,
+        main_process=accelerator.is_main_process,
+        model=request.out / MODEL,
+        caption=next((caption for _, caption in found.shown if caption), "") if found else "",
+    )
+
+
+def _built(request: ClipTrainingRequest, device: torch.device) -> tuple[NoisedClip, ClipTokenizer]:
+    """The model to start with, in fp32 and on the CPU, of which only what is to be trained requires gradients."""
+    attention = matmul_attention if device.type == "cpu" else sdpa
+    if isinstance(request.start, ClipConfig):
+        config = request.start
+        model = NoisedClip(config, attention=attention)
+        initialise(model)
+        tokenizer = request.tokenizer or clip_checkpoints.tokenizer_for(config, request.out / MODEL)
+    else:
+        files = clip_checkpoints.find(request.start)
+        tensors, config = clip_checkpoints.read_clip(*files)
+        model = NoisedClip(config, attention=attention)
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        tokenizer = clip_checkpoints.tokenizer_for(config, files[0])
+    if request.freeze:
+        getattr(model, request.freeze).requires_grad_(False)
+    return model, tokenizer
+
+
+def _check(options: Options, processes: int) -> None:
+    """Raise OptionError where a batch cannot be shared out so that pictures have others to be compared with."""
+    pieces = processes * options.accumulate
+    for phase in options.phases:
+        if phase.batch % pieces or phase.batch < 2 * pieces:
+            raise OptionError(
+                f"--batch {phase.batch}: not a multiple of {pieces} (processes times --accumulate) with 2 pictures or "
+                "more in each piece: captions are compared with those of the other pictures in a piece"
+            )
