@@ -21,8 +21,10 @@ demo: $(INSTALLED)
 		--steps 10,10,10,10,20
 	@echo "Look at output/sheet.png, and at the single pictures beside it."
 
+# Several processes of one thread each are faster than one of several threads; each has a ComfyUI of its own at most.
 test: $(INSTALLED)
-	.venv/bin/python -m pytest -m "not slow and not nightly" -rs
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadgroup \
+		-m "not slow and not nightly" -rs
 
 nightly: $(INSTALLED)
 	.venv/bin/python -m pytest -m "nightly or hypothesis" --hypothesis-profile=nightly -rs

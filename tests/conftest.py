@@ -16,6 +16,14 @@ settings.register_profile("nightly", COMMON, max_examples=10_000)
 settings.load_profile("usual")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """One of several processes takes a file at once, or all tests of one ComfyUI, whose server then starts once."""
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        item.add_marker(pytest.mark.xdist_group(str(params.get("host") or item.path)))
+
+
 @pytest.fixture(scope="session")
 def golden_dir() -> Path:
     """Numbers measured from the reference implementation: ``tests/data/golden``, or ``GLIDE_GOLDEN_DIR``."""

@@ -213,7 +213,7 @@ def test_crops_that_do_not_fit_are_named():
     image, mask = torch.rand(1, 40, 40, 3), torch.ones(1, 40, 40)
     found = regions.around(mask)
     for crops, says in (
-        (torch.rand(2, 8, 8, 3), "crops are 2 pictures, but 1 were cut"),
+        (torch.rand(2, 8, 8, 3), "crops are 2 pictures, but 1 square had been cut"),
         (torch.full((1, 8, 8, 3), float("nan")), "crops have NaN"),
         (torch.rand(1, 8, 8, 1), "crops have the shape"),
     ):
