@@ -42,13 +42,13 @@ class BuiltIn:
     samplers: tuple[str, ...] = field(default=SAMPLERS)
 
 
-def never_shown(count: int) -> tuple[str, ...]:
-    """Prompts of combinations that the embedded models never saw in training, of as many shapes as there are."""
+def never_shown() -> tuple[str, ...]:
+    """A prompt for each shape, of a combination that the embedded models never saw in training."""
     combinations = product(scenes.SHAPES, scenes.COLOURS, scenes.BACKGROUNDS)
     held_out = [each for each in combinations if each[1] != each[2] and scenes.held_out(*each)]
-    of_shape = {shape: [each for each in held_out if each[0] == shape] for shape in scenes.SHAPES}
-    turns = [some[k] for k in range(len(held_out)) for some in of_shape.values() if k < len(some)]
-    return tuple(f"{_a(colour)} {shape} on {_a(ground)} background" for shape, colour, ground in turns[:count])
+    of_shape = [[each for each in held_out if each[0] == shape] for shape in scenes.SHAPES]
+    chosen = [some[k * len(some) // len(of_shape)] for k, some in enumerate(of_shape)]  # of many colours
+    return tuple(f"{_a(colour)} {shape} on {_a(ground)} background" for shape, colour, ground in chosen)
 
 
 def _a(word: str) -> str:
@@ -72,7 +72,7 @@ EMBEDDED = BuiltIn(
         "a small {} on a black background",
         "a large striped {} on a black background",
     ),
-    novelty=never_shown(6),
+    novelty=never_shown(),
     bias=(
         ("a star", tuple(scenes.COLOURS)),
         ("something red", tuple(scenes.SHAPES)),

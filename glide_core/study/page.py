@@ -17,7 +17,7 @@ from ..errors import counted
 from ..images import write_text_whole
 from . import plots
 from .cells import Cell
-from .figures import FIGURES
+from .figures import FIGURES, VARYING
 from .results import SectionResult
 from .sections import Placed
 from .store import CELLS, Store
@@ -89,7 +89,7 @@ class _View:
             "wall": section.wall,
             "axis": section.axis,
             "grids": [self._grid(result, title) for title in dict.fromkeys(each.grid for each in section.placed)],
-            "plots": [] if section.wall else [plots.plot(result, name) for name in result.names],
+            "plots": [plots.plot(result, name) for name in _plotted(result)],
             "points": self._points(result),
             "histogram": plots.histogram(result.counts) if result.counts else "",
             "counts": [self._count(count) for count in result.counts],
@@ -160,6 +160,13 @@ class _View:
         }
 
 
+def _plotted(result: SectionResult) -> list[str]:
+    """The figures that have a plot: not the time of things that take equally long."""
+    if result.section.wall or len(result.points) < 2:
+        return []
+    return [name for name in result.names if result.section.numbers or name not in VARYING]
+
+
 def _verdict(result: SectionResult) -> str:
     """What the counts of a section say, in a sentence or two."""
     counts = result.counts
@@ -169,9 +176,9 @@ def _verdict(result: SectionResult) -> str:
     parts = [f"{counts[0].of} of {counted(len(result.figures), 'picture')} show one of the labels."] if left_out else []
     outside = [count.label for count in counts if not count.holds_uniform]
     if outside:
-        parts.append(f"With 95 % confidence these are not as frequent as the others: {', '.join(outside)}.")
+        parts.append(f"More or less frequent than if all were equally frequent: {', '.join(outside)}.")
     else:
-        parts.append(f"{counted(counts[0].of, 'picture')} do not show that any label is more frequent than the others.")
+        parts.append("So few pictures do not show that any label is more frequent than the others.")
     if counts[0].known is not None:
         inside = sum(bool(count.holds_known) for count in counts)
         parts.append(

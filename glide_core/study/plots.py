@@ -20,6 +20,8 @@ SERIES = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#eab308", "#06
 MARKS = "os^Dv<>P"
 WIDTH, HEIGHT = 4.6, 2.9  # inches
 LONGEST = 34  # characters of a label
+LEGEND_LABEL = 14  # characters, up to which labels stand side by side
+TICK_GAP = 0.05  # of the axis; closer values share a tick
 MOST_LABELS = 40  # of the categories of a plot
 
 
@@ -106,12 +108,22 @@ def _lines(points: Sequence[Point], name: str, numbers: Mapping[str, float], x_t
         axes.set_xticks(values, [f"{value:g}" for value in values])
         axes.minorticks_off()
     elif len(values) <= 8:
-        axes.set_xticks(values, [f"{value:g}" for value in values])
+        ticks = _apart(values)
+        axes.set_xticks(ticks, [f"{value:g}" for value in ticks])
     axes.set_xlabel(x_title)
     axes.set_ylabel(y_title)
     if series != [""]:
         _legend(axes, figure)
     return figure
+
+
+def _apart(values: Sequence[float]) -> list[float]:
+    """The values, ascending, without those that are too close to the one before for a label of their own."""
+    ticks = [values[0]]
+    for value in values[1:]:
+        if value - ticks[-1] >= TICK_GAP * (values[-1] - values[0]):
+            ticks.append(value)
+    return ticks
 
 
 def _dots(points: Sequence[Point], name: str, title: str) -> Any:
@@ -159,7 +171,8 @@ def _figure(height: float) -> tuple[Any, Any]:
 
 def _legend(axes: Any, figure: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", frameon=False, labelcolor=INK, fontsize=8.5, ncols=2)
+    columns = 3 if max(map(len, labels)) < LEGEND_LABEL else 1
+    figure.legend(handles, labels, loc="outside upper left", frameon=False, labelcolor=INK, fontsize=8.5, ncols=columns)
 
 
 def _short(text: str) -> str:

@@ -1,6 +1,7 @@
 """One small study, made once, that several tests look at."""
 
 import csv
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,17 +9,18 @@ import pytest
 from glide_core.cli import main
 
 PROMPT = "a red circle on a blue background"
+SMALL = ["--stage", "base", "--steps", "2"]
 
 
 @pytest.fixture(scope="session")
 def guidance_study(tmp_path_factory) -> Path:
     """The folder of a study of guidance in two small pictures of each of two seeds."""
     folder = tmp_path_factory.mktemp("study")
-    main(["study", "guidance", PROMPT, "--values", "1", "3", *SMALL, "--seeds", "2", "-o", str(folder)])
+    argv = ["study", "guidance", PROMPT, "--values", "1", "3", *SMALL, "--seeds", "2", "-o", str(folder)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["glide", *argv])  # the page names the command
+        main(argv)
     return folder
-
-
-SMALL = ["--stage", "base", "--steps", "2"]
 
 
 @pytest.fixture

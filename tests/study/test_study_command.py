@@ -8,11 +8,16 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from glide_core import Sampling, Stage, generate
+from glide_core import Sampling, Stage, cli, generate
 from glide_core.cli import main
+from glide_core.cli.study import KINDS
+from glide_core.cli.study_sections import sections_of
+from glide_core.cli.words import of_checkpoint
 from glide_core.files import checkpoints
 from glide_core.images import read_parameters, to_uint8
-from glide_core.tiny.scenes import COLOURS
+from glide_core.study.builtin import EMBEDDED
+from glide_core.tiny import asked as scenes
+from glide_core.tiny.scenes import COLOURS, held_out
 
 PROMPT = "a red circle on a blue background"
 SMALL = ["--stage", "base", "--steps", "2"]
@@ -87,26 +92,60 @@ def test_the_small_picture_is_shared_along_the_temperature(tmp_path, table):
     assert (large[0] != large[1]).any()
 
 
-def test_two_axes(tmp_path, table):
-    study(tmp_path, "axes", PROMPT, "--x", "steps=1; 1,1", "--y", "sampler=ddim,euler", "--stage", "base")
-    places = [(row["row"], row["column"], row["sampler"], row["steps"]) for row in table(tmp_path)]
+def asked(*argv):
+    """The cells of a command line with their places, without painting them."""
+    (section,) = sections_of(cli._parse(["study", *argv]))
+    return section.placed
+
+
+def test_two_axes():
+    placed = asked("axes", PROMPT, "--x", "steps=1; 1,1", "--y", "sampler=ddim,euler")
+    places = [(p.row, p.column, p.cell.sampling.sampler, p.cell.sampling.steps) for p in placed]
     assert places == [(s, f"steps {n}", s, n) for s in ("ddim", "euler") for n in ("1", "1,1")]
+    assert {p.cell.prompt for p in placed} == {PROMPT}
 
 
-def test_styles_put_the_subject_into_the_pattern(tmp_path, table):
+def test_an_axis_of_seeds_goes_before_the_option():
+    placed = asked("axes", "--x", "prompt=a star; a heart", "--y", "seed=3..4", "--seeds", "5")
+    assert [(p.cell.prompt, p.cell.seed) for p in placed] == [(t, s) for s in (3, 4) for t in ("a star", "a heart")]
+
+
+def test_styles_put_the_subject_into_the_pattern(tmp_path):
     styles = tmp_path / "styles.txt"
     styles.write_text("# two of them\na {} on a white background\n\nan outlined {}\n", encoding="utf-8")
-    study(tmp_path / "out", "styles", "red star", "--styles", str(styles), *SMALL, "--seeds", "1")
-    assert [row["prompt"] for row in table(tmp_path / "out")] == [
-        "a red star on a white background",
-        "an outlined red star",
-    ]
+    placed = asked("styles", "red star", "--styles", str(styles), "--seeds", "1")
+    assert [p.cell.prompt for p in placed] == ["a red star on a white background", "an outlined red star"]
 
 
-def test_prompts_of_a_file_are_the_rows_of_novelty(tmp_path, table):
+def test_prompts_of_a_file_are_the_rows_of_novelty(tmp_path):
     (tmp_path / "prompts.txt").write_text("a red star\na blue heart\n", encoding="utf-8")
-    study(tmp_path / "out", "novelty", str(tmp_path / "prompts.txt"), *SMALL, "--seeds", "1")
-    assert [row["row"] for row in table(tmp_path / "out")] == ["a red star", "a blue heart"]
+    placed = asked("novelty", str(tmp_path / "prompts.txt"), "--seeds", "2", "--seed", "7")
+    assert [(p.row, p.cell.seed) for p in placed] == [(t, s) for t in ("a red star", "a blue heart") for s in (7, 8)]
+
+
+def test_steps_are_compared_for_several_samplers():
+    placed = asked("steps", PROMPT, "--values", "5", "fast27", "--sampler", "ddim", "ddpm", "--seeds", "1")
+    assert [(p.row, p.column) for p in placed] == [(s, n) for s in ("ddim", "ddpm") for n in ("5", "fast27")]
+
+
+@pytest.mark.parametrize("checkpoint, upsampler", [("tiny", "tiny-upsample"), ("openai", "upsample")])
+def test_all_asks_every_question_in_the_words_of_the_models(checkpoint, upsampler):
+    sections = sections_of(cli._parse(["study", "all", "--checkpoint", checkpoint]))
+    assert {section.name.partition("-")[0] for section in sections} == set(KINDS) - {"axes", "all"}
+    assert len({section.name for section in sections}) == len(sections)
+    cells = [placed.cell for section in sections for placed in section.placed]
+    assert {cell.upsampler for cell in cells} <= {upsampler, None}
+    if checkpoint == "tiny":
+        words = of_checkpoint("tiny-base")
+        assert not any(words.unknown(cell.prompt) for cell in cells)
+        assert all(scenes.asked(cell.prompt) for cell in cells)
+
+
+def test_the_built_in_novelty_was_held_out():
+    for prompt in EMBEDDED.novelty:
+        wanted = scenes.asked(prompt)
+        assert held_out(wanted.objects[0]["shape"], wanted.objects[0]["colour"], wanted.background)
+    assert len(EMBEDDED.novelty) == 6
 
 
 def test_bias_counts_labels_against_the_training_data(tmp_path):
