@@ -29,6 +29,7 @@ class Row:
         gflop: of one call of ours, or None.
         peak: the share of this machine's matrix product that these reach, or None.
         memory: MiB that the process needed more at its peak, or None.
+        error: the norm of the difference to fp32, by the norm of what fp32 gives, or None.
     """
 
     what: str
@@ -40,6 +41,7 @@ class Row:
     gflop: float | None = None
     peak: float | None = None
     memory: float | None = None
+    error: float | None = None
 
     def cells(self) -> list[str]:
         """The cells of its line in the table."""
@@ -49,12 +51,24 @@ class Row:
             (self.gflop, "{:.0f}"),
             (self.peak, "{:.0%}"),
             (self.memory, "{:.0f}"),
+            (self.error, "{:.2%}"),
         )
         shown = ["-" if value is None else form.format(value) for value, form in optional]
         return [self.what, self.dtype, f"{self.ours:.1f}", f"{self.spread:.0%}", *shown]
 
 
-HEAD = ["what", "dtype", "ours, ms", "spread", "reference, ms", "ratio", "GFLOP", "of matmul", "more memory, MiB"]
+HEAD = [
+    "what",
+    "dtype",
+    "ours, ms",
+    "spread",
+    "reference, ms",
+    "ratio",
+    "GFLOP",
+    "of matmul",
+    "more memory, MiB",
+    "error",
+]
 
 
 def table(rows: list[Row]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -89,13 +89,19 @@ class _Bench:
 
     def models(self, name: str) -> tuple[Text2Im, Any]:
         """Ours, as ``Stage.load`` has it, and the reference with the same weights, or None."""
-        torch.manual_seed(0)
+        exact = self.exact(name)
+        theirs = self.reference and reference_like(self.reference, exact, self.dtype == "fp16")
         model = Text2Im(MODELS[name], operations=layers, device=self.device, dtype=DTYPES[self.dtype])
-        random_weights(model).eval().requires_grad_(False)
-        theirs = self.reference and reference_like(self.reference, model, self.dtype == "fp16")
+        model.load_state_dict(exact.state_dict())
+        model.eval().requires_grad_(False)
         model.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         layers.keep_packed(model.unet)
         return model, theirs
+
+    def exact(self, name: str) -> Text2Im:
+        """The same model in fp32, with plain layers."""
+        torch.manual_seed(0)
+        return random_weights(Text2Im(MODELS[name], device=self.device, dtype=torch.float32)).eval()
 
     def inputs(self, config: ModelConfig, batch: int, side: int | None = None) -> dict[str, Tensor]:
         """What both implementations take."""
@@ -135,8 +141,12 @@ class _Bench:
             reference = None if theirs is None else torch.inference_mode()(partial(theirs, **given))
             ours()
             row = self.clock.row(f"{name}, forward", self.dtype, ours, reference, memory=memory_peak(ours))
-            values = {**vars(row), "gflop": flops / 1e9, "peak": flops / (row.ours / 1000) / peak}
-            yield Row(**values)
+            yield replace(
+                row,
+                gflop=flops / 1e9,
+                peak=flops / (row.ours / 1000) / peak,
+                error=relative_difference(ours(), self.unet(self.exact(name), given)()),
+            )
 
     def batches(self) -> Iterator[Row]:
         """A forward of more pictures at once, in milliseconds for one of them."""
@@ -145,7 +155,7 @@ class _Bench:
             for batch in BATCHES:
                 call = self.unet(model, self.inputs(model.config, batch))
                 row = self.clock.row(f"{name}, batch {batch}, for each", self.dtype, call, None)
-                yield Row(**{**vars(row), "ours": row.ours / batch})
+                yield replace(row, ours=row.ours / batch)
 
     def tiles(self) -> Iterator[Row]:
         """One step of an upsampler on large pictures."""
@@ -222,6 +232,12 @@ class _Bench:
         a, b = (torch.randn(MATRIX, MATRIX, device=self.device, dtype=DTYPES[self.dtype]) for _ in range(2))
         row = self.clock.row("matmul", self.dtype, lambda: a @ b, None)
         return 2 * MATRIX**3 / (row.ours / 1000)
+
+
+def relative_difference(out: Tensor, exact: Tensor) -> float:
+    """How far eps is off, in the channels 0..2 of both, by the norm of the exact one."""
+    out, exact = out[:, :3].double(), exact[:, :3].double()
+    return float((out - exact).norm() / exact.norm())
 
 
 def count_flops(config: ModelConfig, batch: int) -> float:

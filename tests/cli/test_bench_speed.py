@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from glide_core.bench.clock import Clock, Row, losses, table
-from glide_core.bench.speed import SpeedRequest, count_flops, measure
+from glide_core.bench.speed import SpeedRequest, count_flops, measure, relative_difference
 from glide_core.choices import SPEED_MEASURES
 from glide_core.cli import main
 from glide_core.errors import OptionError
@@ -33,6 +33,7 @@ def test_the_table(capsys):
     assert head.startswith("| what | dtype | ours, ms |") and len(lines) == 1
     cells = [cell.strip() for cell in lines[0].strip("|").split("|")]
     assert cells[:2] == ["tiny-base, forward", "fp32"] and float(cells[2]) > 0
+    assert cells[-1] == "0.00%"  # packed and plain layers agree in fp32
     assert len(cells) == head.count("|") - 1 == rule.count("|") - 1
 
 
@@ -47,7 +48,7 @@ def test_json(capsys):
 @pytest.mark.parametrize("what", [name for name in SPEED_MEASURES if name not in ("forwards", "tiles")])
 def test_each_measure_runs(what):
     models = ("tiny-base", "tiny-upsample") if what == "pictures" else ("tiny-base",)
-    request = SpeedRequest((what,), models, ("bf16",), preset="draft", clock=Clock(1))
+    request = SpeedRequest((what,), models, preset="draft", clock=Clock(1))
     rows = list(measure(request))
     assert rows and all(row.ours > 0 and math.isfinite(row.ours) for row in rows)
 
@@ -93,3 +94,11 @@ def test_an_unknown_model_is_named(capsys):
 
 def test_a_loss_is_shown_as_a_table_too():
     assert "0.500" in table([row()])
+
+
+def test_the_error_is_that_of_eps_alone():
+    exact = torch.ones(1, 6, 2, 2)
+    off = exact.clone()
+    off[:, :3] *= 1.02
+    off[:, 3:] = 9.0  # the variance does not count
+    assert relative_difference(off, exact) == pytest.approx(0.02)
