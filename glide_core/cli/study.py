@@ -70,7 +70,7 @@ def _bias(parser: argparse.ArgumentParser) -> None:
     help = "what to tell apart in the pictures, such as a church, a mosque; colours, shapes, sizes, styles and "
     help += "'COLOUR background' with the embedded models are told by their judge, others by CLIP"
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help=help)
-    parser.add_argument("--count", type=common.count, metavar="N", help="how many pictures (default: 64)")
+    parser.add_argument("--count", type=_count, metavar="N", help="how many pictures (default: 64)")
 
 
 def _axes(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +78,13 @@ def _axes(parser: argparse.ArgumentParser) -> None:
     help = "NAME=VALUE,VALUE,... for the columns; values that hold commas are separated by semicolons"
     parser.add_argument("--x", required=True, metavar="AXIS", help=help)
     parser.add_argument("--y", metavar="AXIS", help="the same for the rows")
+
+
+def _count(text: str) -> int:
+    value = common.count(text)
+    if value > ASKED_FROM:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {ASKED_FROM:,}")
+    return value
 
 
 _OWN: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -95,7 +102,7 @@ _OWN: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 def _shared_options(parser: argparse.ArgumentParser, *, many_samplers: bool) -> None:
     add = parser.add_argument
     add("-o", "--output", type=Path, default=Path("study"), metavar="FOLDER", help="default: study")
-    add("--seeds", type=common.count, metavar="N", help="pictures of each prompt, of the seeds from --seed on")
+    add("--seeds", type=_count, metavar="N", help="pictures of each prompt, of the seeds from --seed on")
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     add("--stage", choices=("base", "all"), default="all", help="base stops at 64x64 (default: all, 256x256)")
     common.model_options(parser, "tiny (embedded; the default), openai, or the file of a base model")
@@ -138,7 +145,11 @@ def run(args: argparse.Namespace) -> None:
     scored_by = args.scorer or clip.clip_name(args)
     notes = Notes(["glide", *sys.argv[1:]], _machine(args, where, scored_by if scorer else "none"))
     study = Study(sections, args.output, where.device, where.dtype, scorer, scored_by, notes, args.batch or Study.batch)
-    outcome = run_study(study)
+    try:
+        outcome = run_study(study)
+    except KeyboardInterrupt:
+        outputs.note("the same command goes on from here")
+        raise
     for path in outcome.files:
         outputs.say(path)
     if outcome.errors:

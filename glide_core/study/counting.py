@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +80,7 @@ def attribute_of(labels: Sequence[str]) -> str | None:
     return next((name for name, values in VALUES.items() if name != "background" and set(plain) <= set(values)), None)
 
 
-def seen_by_judge(pictures: Sequence[np.ndarray], labels: Sequence[str], attribute: str) -> list[str | None]:
+def seen_by_judge(pictures: Iterable[np.ndarray], labels: Sequence[str], attribute: str) -> list[str | None]:
     """The label that the judge of the embedded models gives each picture, uint8 [H, W, 3]; None for another value."""
     of_value = {_plain(label).removesuffix(" background"): label for label in labels}
     found = []

@@ -15,7 +15,9 @@ from ..tiny.asked import asked, share_right
 from .cells import Cell
 from .store import Store
 
-DISTANCE_SIDE = 32  # pixels; pictures are compared at this size, so that what counts is what they show, not their grain
+THUMBNAIL = (
+    32  # pixels of a side; pictures are compared at this size, so that what counts is what they show, not their grain
+)
 AT_A_TIME = 32
 
 
@@ -97,13 +99,17 @@ def contrast(pixels: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.var(pixels.reshape(-1, 3) / 255, axis=0))))
 
 
-def diversity(pictures: Sequence[np.ndarray]) -> float | None:
-    """The mean distance of all pairs of pictures, uint8 [H, W, 3] of any size, 0..1; None of less than two."""
-    if len(pictures) < 2:
+def diversity(thumbnails: Sequence[np.ndarray]) -> float | None:
+    """The mean distance of all pairs of pictures of one size, uint8 [H, W, 3], 0..1; None of less than two."""
+    if len(thumbnails) < 2:
         return None
-    size = DISTANCE_SIDE, DISTANCE_SIDE
-    small = [cv2.resize(each, size, interpolation=cv2.INTER_AREA).astype(np.float64) / 255 for each in pictures]
-    return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in combinations(small, 2)]))
+    scaled = [each.astype(np.float64) / 255 for each in thumbnails]
+    return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in combinations(scaled, 2)]))
+
+
+def thumbnail(pixels: np.ndarray) -> np.ndarray:
+    """A picture uint8 [H, W, 3] at the size at which pictures are compared."""
+    return cv2.resize(pixels, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
 
 
 def _scores(cells: Sequence[Cell], store: Store, scorer: Scorer) -> dict[Cell, float]:

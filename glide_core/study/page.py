@@ -122,8 +122,8 @@ class _View:
         parameters = {name: value for name, value in parameters.items() if value and name not in hidden}
         parameters = {name: value for name, value in parameters.items() if not name.endswith("sha256")}
         self.details[key] = {**parameters, **figures, "file": f"{CELLS}/{self.store.path(cell).name}"}
-        small = max(self.store.pixels(cell).shape[:2]) <= PIXELATED
-        return {"key": key, "source": self._source(cell), "alt": ", ".join([cell.prompt, *place]), "small": small}
+        alt = ", ".join([cell.prompt, *place])
+        return {"key": key, "source": self._source(cell), "alt": alt, "small": cell.upsampler is None}
 
     def _source(self, cell: Cell) -> str:
         """The picture as a data URI, or its file beside the page."""

@@ -13,7 +13,7 @@ from .figures import FIGURES, diversity
 from .sections import Placed, Section
 
 Figures = Mapping[str, float]
-Pixels = Mapping[Cell, np.ndarray]
+Thumbnails = Mapping[Cell, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ def result_of(
     section: Section,
     figures: Mapping[Cell, Figures],
     errors: Mapping[Cell, str],
-    pixels: Pixels,
+    thumbnails: Thumbnails,
     counted: tuple[Sequence[Count], str] = ((), ""),
 ) -> SectionResult:
     """Put the figures of a section together.
 
     Args:
-        figures, errors, pixels: of all cells of the study; a cell has an error, or the others.
+        figures, errors, thumbnails: of all cells of the study; a cell has an error, or the others.
         counted: of its labels, and who told them apart.
     """
     cells = {placed.cell for placed in section.placed}
-    points = tuple(_point(key, group, figures, pixels) for key, group in _groups(section.placed).items())
+    points = tuple(_point(key, group, figures, thumbnails) for key, group in _groups(section.placed).items())
     names = tuple(name for name in FIGURES if any(name in point.means for point in points))
     return SectionResult(
         section,
@@ -89,24 +89,26 @@ def _groups(placed: Sequence[Placed]) -> dict[tuple[str, str], list[Placed]]:
     return groups
 
 
-def _point(key: tuple[str, str], group: Sequence[Placed], figures: Mapping[Cell, Figures], pixels: Pixels) -> Point:
+def _point(
+    key: tuple[str, str], group: Sequence[Placed], figures: Mapping[Cell, Figures], thumbnails: Thumbnails
+) -> Point:
     made = [figures[placed.cell] for placed in group if placed.cell in figures]
     names = [name for name in FIGURES if any(name in each for each in made)]
     values = {name: [each[name] for each in made if name in each] for name in names}
     means = {name: float(np.mean(some)) for name, some in values.items()}
-    varied = _diversity(group, pixels)
+    varied = _diversity(group, thumbnails)
     if varied is not None:
         means["diversity"] = varied
     lows, highs = ({name: pick(some) for name, some in values.items()} for pick in (min, max))
     return Point(*key, count=len(made), means=means, lows=lows, highs=highs)
 
 
-def _diversity(group: Sequence[Placed], pixels: Pixels) -> float | None:
+def _diversity(group: Sequence[Placed], thumbnails: Thumbnails) -> float | None:
     """The mean over the prompts of a point of how much the pictures of several seeds differ."""
     prompts: dict[str, list[np.ndarray]] = {}
     for placed in group:
-        if placed.cell in pixels:
-            prompts.setdefault(placed.cell.prompt, []).append(pixels[placed.cell])
+        if placed.cell in thumbnails:
+            prompts.setdefault(placed.cell.prompt, []).append(thumbnails[placed.cell])
     found = [diversity(pictures) for pictures in prompts.values()]
     known = [each for each in found if each is not None]
     return float(np.mean(known)) if known else None

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -14,7 +13,7 @@ from ..errors import OptionError
 from ..scoring import Scorer
 from . import counting, page, table
 from .cells import Cell, Machine
-from .figures import is_embedded, measured
+from .figures import is_embedded, measured, thumbnail
 from .making import BATCH, Models, machine_of, make, stages_of
 from .results import result_of
 from .sections import Section
@@ -84,10 +83,9 @@ def run(study: Study) -> Outcome:
     errors = _make(study, store)
     made = [cell for cell in study.cells if cell not in errors]
     figures = measured(made, store, study.scorer)
-    pixels = {cell: store.pixels(cell) for cell in made}
+    thumbnails = {cell: thumbnail(store.pixels(cell)) for cell in made}
     results = [
-        result_of(section, figures, errors, pixels, _counted(study, store, section, pixels))
-        for section in study.sections
+        result_of(section, figures, errors, thumbnails, _counted(study, store, section)) for section in study.sections
     ]
     files = table.write(table.rows(results, store), study.folder)
     notes = replace(study.notes, machine={**study.notes.machine, **_digests(store.machine)})
@@ -114,16 +112,14 @@ def _make(study: Study, store: Store) -> dict[Cell, str]:
     return {cell: error for cell, error in errors.items() if cell in set(study.cells)}
 
 
-def _counted(
-    study: Study, store: Store, section: Section, pixels: Mapping[Cell, np.ndarray]
-) -> tuple[Sequence[counting.Count], str]:
+def _counted(study: Study, store: Store, section: Section) -> tuple[Sequence[counting.Count], str]:
     """The counts of a section's labels, and who told them apart."""
-    cells = [placed.cell for placed in section.placed if placed.cell in pixels]
+    cells = [placed.cell for placed in section.placed if store.has(placed.cell)]
     if section.tally is None or not cells:
         return (), ""
     labels, attribute = section.tally.labels, _attribute(section)
     if attribute is not None:
-        found = counting.seen_by_judge([pixels[cell] for cell in cells], labels, attribute)
+        found = counting.seen_by_judge(map(store.pixels, cells), labels, attribute)
         known = counting.known_shares(section.tally.prompt, labels, attribute)
         return counting.counts(found, labels, known), "a program that knows the embedded models' scenes"
     assert study.scorer is not None  # ``require_counter``

@@ -200,7 +200,7 @@ def two_axes(base: Cell, x: Axis, y: Axis | None, seeds: Sequence[int]) -> Secti
     placed = tuple(
         Placed(
             (cell if seeded else cell.with_value("seed", seed)).with_value(x.name, value),
-            grid="" if seeded or len(seeds) == 1 else f"seed {seed}",
+            grid=", ".join(part for part in (base.prompt, "" if seeded or len(seeds) == 1 else f"seed {seed}") if part),
             row=row,
             column=column,
             point=column,

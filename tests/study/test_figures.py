@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glide_core.study.figures import contrast, diversity, saturation
+from glide_core.study.figures import contrast, diversity, saturation, thumbnail
 
 
 def flat(*rgb, side=8):
@@ -24,7 +24,7 @@ def test_contrast_sees_colours_of_equal_brightness():
 
 
 def test_diversity_is_the_mean_distance_of_pairs():
-    white, black = flat(255, 255, 255, side=64), flat(0, 0, 0, side=64)
+    white, black = thumbnail(flat(255, 255, 255, side=64)), thumbnail(flat(0, 0, 0, side=256))
     assert diversity([white]) is None
     assert diversity([white, white]) == 0
     assert diversity([white, black]) == 1

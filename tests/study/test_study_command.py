@@ -173,6 +173,13 @@ def test_a_checkpoint_axis_goes_on_where_one_is_missing(tmp_path, capsys, table)
     assert len(stamps(tmp_path)) == 1
 
 
+def test_where_every_cell_fails_the_page_says_why(tmp_path, capsys):
+    argv = ["guidance", PROMPT, "--values", "1", "--seeds", "2", "--checkpoint", "none.safetensors", *SMALL]
+    assert "2 of 2 pictures could not be made" in failure(capsys, tmp_path, *argv)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count("none.safetensors: no such file") == 2 and "2 could not be made" in page
+
+
 def test_a_lora_changes_the_picture(tmp_path, table):
     from glide_core.train import lora
 
@@ -223,6 +230,7 @@ def test_another_checkpoint_of_the_same_name_is_another_picture(tmp_path):
         (["novelty", "none.txt"], "none.txt: No such file"),
         (["guidance", "--checkpoint", "mine.safetensors"], "--upsampler: name the one that belongs to"),
         (["guidance", "--clip", "none.safetensors"], "--clip none.safetensors: no such file"),
+        (["guidance", "--seeds", "10001"], "'10001' is more than 10,000"),
         (["guidence"], "argument KIND: invalid choice: 'guidence'"),
     ],
 )
