@@ -9,6 +9,7 @@ from itertools import combinations
 import cv2
 import numpy as np
 
+from ..choices import family_member
 from ..diffusion.composition import split_prompt
 from ..scoring import Scorer
 from ..tiny.asked import asked, share_right
@@ -19,6 +20,7 @@ THUMBNAIL = (
     32  # pixels of a side; pictures are compared at this size, so that what counts is what they show, not their grain
 )
 AT_A_TIME = 32
+MOST_COMPARED = 64  # pictures of one prompt; their pairs are 2016
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def measured(cells: Iterable[Cell], store: Store, scorer: Scorer | None) -> dict
 
 def is_embedded(cell: Cell) -> bool:
     """Is the picture by a model that knows the drawn scenes, so that their judge can look at it?"""
-    return cell.checkpoint.startswith("tiny-")
+    return cell.checkpoint == family_member("tiny", "base")
 
 
 def saturation(pixels: np.ndarray) -> float:
@@ -103,7 +105,7 @@ def diversity(thumbnails: Sequence[np.ndarray]) -> float | None:
     """The mean distance of all pairs of pictures of one size, uint8 [H, W, 3], 0..1; None of less than two."""
     if len(thumbnails) < 2:
         return None
-    scaled = [each.astype(np.float64) / 255 for each in thumbnails]
+    scaled = [each.astype(np.float64) / 255 for each in thumbnails[:MOST_COMPARED]]
     return float(np.mean([np.sqrt(np.mean((a - b) ** 2)) for a, b in combinations(scaled, 2)]))
 
 

@@ -25,7 +25,7 @@ from .store import CELLS, Store
 PAGE = "index.html"
 MOST_EMBEDDED = 600  # pictures in the page itself; of more, the page shows the files beside it
 PIXELATED = 64  # pixels: up to this side a picture is kept exactly, and shown pixel by pixel
-QUALITY = 88  # of larger ones
+QUALITY = 80  # of larger ones
 
 
 @dataclass(frozen=True)
