@@ -117,7 +117,7 @@ class Stage:
         shape = (len(prompts), 3, height, width)
         sigmas = self.schedule.respaced_sigmas(options.steps, denoise).to(self.device)
         negatives = negative_list(negative, len(prompts))
-        noise = seeded_noise(shape, seed).to(self.device) * options.temperature
+        noise = seeded_noise(shape, seed, options.noise_offset).to(self.device) * options.temperature
         step_noise = StepNoise(seed, len(prompts))
         if image is not None:
             image = of_size("image", picture_batch("image", image, len(prompts)), (height, width)).to(self.device)

@@ -127,6 +127,13 @@ def sampling_options(
         help="compute the deep layers of the network once in so many steps, and take what they said in the others; 2 "
         "and 3 are faster and lose some detail (default: 1)",
     )
+    add(
+        f"--{prefix}noise-offset",
+        type=number(0, 1),
+        metavar="STD",
+        help="shift each colour of the initial noise by chance, for a model that was trained so, such as the embedded "
+        "base with 0.15 (default: 0)",
+    )
     old_name(add, f"--{prefix}guidance", f"{prefix}guidance_scale", number(0, 100))
     old_name(add, f"--{prefix}temp", f"{prefix}temperature", number(0, 10))
 
@@ -141,7 +148,8 @@ def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
 
     names = ("steps", "sampler", "guidance_scale", "eta", "threshold", "temperature")
     values = {name: getattr(args, prefix + name) for name in names}
-    chosen = {name: getattr(args, prefix + name) for name in ("guidance_from", "guidance_until", "cache_interval")}
+    optional = ("guidance_from", "guidance_until", "cache_interval", "noise_offset")
+    chosen = {name: getattr(args, prefix + name) for name in optional}
     values |= {name: value for name, value in chosen.items() if value is not None}
     return Sampling(**values, as_reference="as_reference" in args)
 

@@ -42,9 +42,9 @@ class _Asked:
         """An option, or None where this kind of study does not have it."""
         return getattr(self.args, name, None)
 
-    @property
-    def seeds(self) -> range:
-        return range(self.args.seed, self.args.seed + (self.args.seeds or self.built_in.seeds))
+    def seeds(self, built_in: int | None = None) -> range:
+        """As many seeds as are asked for, from --seed on."""
+        return range(self.args.seed, self.args.seed + (self.args.seeds or built_in or self.built_in.seeds))
 
     def prompts(self, built_in: Sequence[str]) -> list[str]:
         """The prompts that are given, or the built-in ones."""
@@ -58,19 +58,23 @@ class _Asked:
 
 def _guidance(asked: _Asked) -> list[Section]:
     values = asked.values("guidance", asked.built_in.guidance_values)
-    return [sections.guidance(asked.base, asked.prompts(asked.built_in.guidance), values, asked.seeds)]
+    return [sections.guidance(asked.base, asked.prompts(asked.built_in.guidance), values, asked.seeds())]
 
 
 def _temperature(asked: _Asked) -> list[Section]:
     values = asked.values("temperature", asked.built_in.temperature_values)
-    return [sections.temperature(asked.base, asked.prompts(asked.built_in.temperature), values, asked.seeds)]
+    return [sections.temperature(asked.base, asked.prompts(asked.built_in.temperature), values, asked.seeds())]
 
 
 def _steps(asked: _Asked) -> list[Section]:
     samplers = asked.option("sampler") if isinstance(asked.option("sampler"), list) else None
     samplers = list(dict.fromkeys(samplers or asked.built_in.samplers))
     values = asked.values("steps", asked.built_in.steps_values)
-    return [sections.steps(asked.base, asked.prompts(asked.built_in.steps), values, samplers, asked.seeds)]
+    return [
+        sections.steps(
+            asked.base, asked.prompts(asked.built_in.steps), values, samplers, asked.seeds(asked.built_in.steps_seeds)
+        )
+    ]
 
 
 def _styles(asked: _Asked) -> list[Section]:
@@ -87,7 +91,7 @@ def _styles(asked: _Asked) -> list[Section]:
         if SUBJECT not in require_drawable(pattern, f"--styles {file or ''}".strip()):
             raise OptionError(f"--styles {file}: {pattern[:40]!r} has no {SUBJECT} where the subject belongs")
     subjects = asked.prompts(asked.built_in.subjects)
-    return [sections.styles(asked.base, subjects, list(dict.fromkeys(patterns)), asked.seeds)]
+    return [sections.styles(asked.base, subjects, list(dict.fromkeys(patterns)), asked.seeds())]
 
 
 def _novelty(asked: _Asked) -> list[Section]:
@@ -95,7 +99,7 @@ def _novelty(asked: _Asked) -> list[Section]:
     texts = list(asked.built_in.novelty) if file is None else [prompt.text for prompt in read_prompts(file)]
     for text in texts:
         require_drawable(text, str(file))
-    return [sections.novelty(asked.base, list(dict.fromkeys(texts)), asked.seeds)]
+    return [sections.novelty(asked.base, list(dict.fromkeys(texts)), asked.seeds())]
 
 
 def _bias(asked: _Asked) -> list[Section]:
@@ -150,7 +154,9 @@ def _base_cell(args: argparse.Namespace, sampling: Sampling, upsampling: Samplin
     elif upsampler is None:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
     sampler = None if isinstance(args.sampler, list) else args.sampler
-    given = _given(steps=args.steps, sampler=sampler, guidance_scale=args.guidance_scale)
+    given = _given(
+        steps=args.steps, sampler=sampler, guidance_scale=args.guidance_scale, noise_offset=args.noise_offset
+    )
     upsampler_given = _given(
         steps=args.upsample_steps, sampler=args.upsample_sampler, temperature=args.upsample_temperature
     )

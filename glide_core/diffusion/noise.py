@@ -12,6 +12,7 @@ from ..errors import OptionError
 
 Seed = int | Sequence[int]
 
+OFFSET_STREAM = 0xC2B2AE3D27D4EB4F  # mixed into the seeds of the offsets, so that the noise itself stays the same
 STEP_STREAM = 0x9E3779B97F4A7C15  # mixed into the seeds of the steps' noise, or the first step would repeat the initial
 
 
@@ -56,17 +57,23 @@ def _own_seeds(seeds: object, count: int) -> list[int]:
     return given
 
 
-def seeded_noise(shape: Sequence[int], seed: Seed) -> Tensor:
+def seeded_noise(shape: Sequence[int], seed: Seed, offset: float = 0.0) -> Tensor:
     """Standard normal noise to start from: float32 of this shape [B, ...], on the CPU.
 
     Args:
         seed: see ``picture_seeds``.
+        offset: standard deviation of a shift that all pixels of a channel share, added to the noise.
     Raises:
         OptionError: see ``picture_seeds``.
     """
     if shape[0] == 0:
         return torch.empty(tuple(shape), dtype=torch.float32)
-    return torch.stack([_normal(tuple(shape[1:]), _generator(each)) for each in picture_seeds(seed, shape[0])])
+    seeds = picture_seeds(seed, shape[0])
+    noise = torch.stack([_normal(tuple(shape[1:]), _generator(each)) for each in seeds])
+    if offset:
+        one = (shape[1], *[1] * (len(shape) - 2))
+        noise += offset * torch.stack([_normal(one, _generator(each ^ OFFSET_STREAM)) for each in seeds])
+    return noise
 
 
 class StepNoise:

@@ -24,6 +24,9 @@ class Sampling:
         guidance_from, guidance_until: the shares of the steps after which guidance begins and ends, 0 and 1 for all;
             steps outside take half the time.
         cache_interval: in how many steps the deep layers of the U-Net are computed once; 1 is in each.
+        noise_offset: standard deviation of a shift of each colour, added to the initial noise. A model that was trained
+            with ``--noise-offset``, as the embedded base with 0.15, needs it to paint what the prompt leaves open as
+            varied as its training data.
         as_reference: walk exactly as OpenAI's code does, with what the network gets wrong at strong noise: see
             ``prediction``.
     """
@@ -38,6 +41,7 @@ class Sampling:
     guidance_from: float = 0.0
     guidance_until: float = 1.0
     cache_interval: int = 1
+    noise_offset: float = 0.0
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -47,6 +51,8 @@ class Sampling:
                 raise OptionError(f"{name} is {getattr(self, name)}: give a finite number")
         if not 0 <= self.eta <= 1:
             raise OptionError(f"eta is {self.eta}: give a number from 0 to 1")
+        if not 0 <= self.noise_offset <= 1:
+            raise OptionError(f"noise_offset is {self.noise_offset}: give a number from 0 to 1")
         if not 0 <= self.guidance_from <= self.guidance_until <= 1:
             raise OptionError(
                 f"guidance_from is {self.guidance_from} and guidance_until {self.guidance_until}: give shares of the "

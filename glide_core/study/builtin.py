@@ -17,7 +17,7 @@ class BuiltIn:
 
     Attributes:
         sampling, upsampling: how the other sections than steps and temperature paint.
-        seeds: how many pictures there are of a prompt; in the section on novelty and styles, too.
+        seeds: how many pictures there are of a prompt; steps_seeds: in the section on steps.
         bias: prompts with their labels; bias_sampling: how they are painted.
         count: how many pictures the bias of a prompt is counted in.
         bias_small: count in the base's small pictures.
@@ -37,6 +37,7 @@ class BuiltIn:
     bias: tuple[tuple[str, tuple[str, ...]], ...]
     bias_sampling: Sampling
     seeds: int = 2
+    steps_seeds: int = 1
     count: int = 64
     bias_small: bool = True
     samplers: tuple[str, ...] = field(default=SAMPLERS)
@@ -58,7 +59,7 @@ def _a(word: str) -> str:
 EMBEDDED = BuiltIn(
     sampling=Sampling("20", "ddim"),
     upsampling=Sampling("5", "ddim", guidance_scale=1.0, temperature=0.997),
-    guidance=("a red circle on a blue background", "a green cross above a white heart on a gray background"),
+    guidance=("a red circle on a blue background",),
     guidance_values=(0.0, 1.0, 2.0, 3.0, 5.0, 8.0),
     temperature=("a large striped yellow star on a black background",),
     temperature_values=(0.9, 0.95, 0.997, 1.0, 1.05),
@@ -78,7 +79,8 @@ EMBEDDED = BuiltIn(
         ("something red", tuple(scenes.SHAPES)),
         ("a yellow heart", tuple(f"{ground} background" for ground in scenes.BACKGROUNDS)),
     ),
-    bias_sampling=Sampling("20", "ddim", guidance_scale=1.0),  # guidance would sharpen the frequencies
+    # Guidance would sharpen the frequencies, and without the offset most backgrounds would be gray.
+    bias_sampling=Sampling("10", "ddim", guidance_scale=1.0, noise_offset=0.15),
 )
 
 PUBLISHED = BuiltIn(

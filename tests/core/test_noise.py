@@ -113,3 +113,17 @@ def test_the_default_dtype_does_not_matter():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_step_noise_is_like_x(dtype):
     assert StepNoise(0, 3)(torch.zeros(SHAPE, dtype=dtype)).dtype == dtype
+
+
+def test_an_offset_shifts_each_channel_of_each_picture_by_an_own_number():
+    plain, shifted = seeded_noise((64, 3, 8, 8), 5), seeded_noise((64, 3, 8, 8), 5, 0.5)
+    shift = shifted - plain
+    torch.testing.assert_close(shift, shift[..., :1, :1].expand_as(shift))
+    assert 0.4 < shift[..., 0, 0].std() < 0.6 and abs(shift[..., 0, 0].mean()) < 0.15
+    assert seeded_noise((64, 3, 8, 8), 5, 0.0).equal(plain)
+
+
+def test_the_offset_of_a_picture_is_the_same_alone():
+    batch = seeded_noise((3, 3, 8, 8), 5, 0.5)
+    for k in range(3):
+        assert batch[k : k + 1].equal(seeded_noise((1, 3, 8, 8), picture_seed(5, k), 0.5))
