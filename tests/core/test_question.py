@@ -111,6 +111,8 @@ def test_shares_are_rounded_up_to_steps():
         {"guidance_from": float("nan")},
         {"cache_interval": 0},
         {"cache_interval": 1.5},
+        {"noise_offset": -0.1},
+        {"noise_offset": float("nan")},
     ],
     ids=str,
 )
