@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .diffusion.clip_guidance import Clip, resized
+from .diffusion.clip_guidance import Clip, resized, said
 from .errors import CheckpointError, MissingPackageError, OptionError
 from .files import clip_checkpoints
 from .files.folders import models_dir
@@ -134,12 +134,11 @@ class OpenClipScorer:
     @torch.no_grad()
     def scores(self, pictures: Tensor, texts: Sequence[str]) -> Tensor:
         """The cosines of the embeddings, see ``Scorer.scores``."""
-        if any(not text.strip() for text in texts):
-            raise OptionError("the text for CLIP is empty: write what the picture should show")
+        plain = said(texts)
         x = (resized(pictures.to(self.device, torch.float32), self.side) + 1) / 2
         mean, std = (x.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         image = F.normalize(self.model.encode_image((x - mean) / std).float(), dim=-1)
-        text = F.normalize(self.model.encode_text(self.tokenizer(list(texts)).to(self.device)).float(), dim=-1)
+        text = F.normalize(self.model.encode_text(self.tokenizer(plain).to(self.device)).float(), dim=-1)
         return (image * text).sum(dim=-1).cpu()
 
 

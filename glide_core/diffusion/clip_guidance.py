@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import ImageError, OptionError
 from ..models.clip import NoisedClip
 from ..models.clip_tokenizer import ClipTokenizer
+from .composition import plain_words
 from .prediction import network_sigma
 from .schedule import NoiseSchedule
 
@@ -41,12 +42,12 @@ class Clip:
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
         """Embeddings [B, embed_width] of texts; what is too long is cut off.
 
+        Of a prompt with AND and NOT it is that of its ``plain_words``.
+
         Raises:
             OptionError: a text is empty: every picture fits it equally well.
         """
-        if any(not text.strip() for text in texts):
-            raise OptionError("the text for CLIP is empty: write what the picture should show")
-        tokens, lengths = self.tokenizer(texts)
+        tokens, lengths = self.tokenizer(said(texts))
         longest = int(lengths.max())
         return self.model.embed_text(tokens[:, :longest].to(self.device), lengths.to(self.device))
 
@@ -81,6 +82,14 @@ class Clip:
         timesteps = self.schedule.timestep(sigma).round().long().clamp(max=self.model.config.timesteps - 1)
         image = self.model.embed_image(x / (1 + sigma.view(-1, 1, 1, 1) ** 2).sqrt(), timesteps)
         return self.model.similarity(image, text).sum()
+
+
+def said(texts: Sequence[str]) -> list[str]:
+    """The ``plain_words`` of texts. Raises OptionError: of one nothing is left, every picture fits it equally well."""
+    plain = [plain_words(text) for text in texts]
+    if any(not text.strip() for text in plain):
+        raise OptionError("the text for CLIP is empty: write what the picture should show")
+    return plain
 
 
 def resized(pictures: Tensor, size: int) -> Tensor:

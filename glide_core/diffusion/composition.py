@@ -59,6 +59,12 @@ def _weighted(text: str, sign: float) -> Part:
     return Part(text[: found.start()].strip(), sign * weight)
 
 
+def plain_words(prompt: str) -> str:
+    """What a picture of this prompt should show, for what knows nothing of parts and weights, such as CLIP: the parts
+    that the prompt leads towards, joined by "and". A prompt without AND and NOT is left as it is."""
+    return " and ".join(part.text for part in split_prompt(prompt) if part.weight > 0)
+
+
 def predicted_parts(prompt: str) -> list[Part]:
     """The texts whose predictions, multiplied by their weights and added, are that of the prompt.
 

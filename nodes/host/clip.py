@@ -13,7 +13,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
-from ...glide_core.diffusion.clip_guidance import Clip, ClipGradient, ClipGuide
+from ...glide_core.diffusion.clip_guidance import Clip, ClipGradient, ClipGuide, said
 from ...glide_core.files import clip_checkpoints
 from ...glide_core.models.clip import NoisedClip
 from . import threshold
@@ -161,10 +161,9 @@ def standard_scores(clip_vision, clip, images: Tensor, text: str) -> list[float]
     Raises:
         ValueError: the two do not belong together, or the text is empty.
     """
-    if not text.strip():
-        raise ValueError("the text is empty: write what the picture should show")
+    (plain,) = said([text])
     image = clip_vision.encode_image(images[..., :3])["image_embeds"].float()
-    _, pooled = clip.encode_from_tokens(clip.tokenize(text), return_pooled=True)
+    _, pooled = clip.encode_from_tokens(clip.tokenize(plain), return_pooled=True)
     if pooled is None or pooled.shape[-1] != image.shape[-1]:
         width = "none" if pooled is None else str(pooled.shape[-1])
         raise ValueError(

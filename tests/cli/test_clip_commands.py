@@ -135,6 +135,16 @@ def test_wrong_options(tmp_path, capsys, argv, told):
     assert told in error(capsys, *(places.get(part, part) for part in argv), *steps)
 
 
+def test_prompts_of_parts_are_plain_words_to_clip():
+    clip = load_clip("tiny-clip")
+    parts, plain, other = clip.embed_texts(
+        ["a red circle :1.2 AND a star NOT a blue heart", "a red circle and a star", "a red circle and a blue heart"]
+    )
+    assert torch.equal(parts, plain) and not torch.allclose(parts, other, atol=1e-3)
+    with pytest.raises(ValueError, match="the text for CLIP is empty"):
+        clip.embed_texts(["NOT a blue heart"])
+
+
 def test_five_thousand_words():
     clip = load_clip("tiny-clip")
     assert clip.embed_texts(["red " * 5000]).isfinite().all()

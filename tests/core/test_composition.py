@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from glide_core.diffusion.composition import compose, predicted_parts, split_prompt
+from glide_core.diffusion.composition import compose, plain_words, predicted_parts, split_prompt
 from glide_core.diffusion.guidance import Denoiser, TextEncoding
 from glide_core.diffusion.noise import seeded_noise
 from glide_core.diffusion.schedule import NoiseSchedule
@@ -55,6 +55,19 @@ def test_absurd_weights_are_named(weight):
 @pytest.mark.parametrize("prompt", ["a", "a AND b", "a :0.7 AND b :1.9 NOT c", "NOT b", "a :0.5 AND b :0.5"])
 def test_weights_add_up_to_one(prompt):
     assert sum(part.weight for part in predicted_parts(prompt)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "prompt, plain",
+    [
+        ("a red circle", "a red circle"),
+        ("a red circle:1.3", "a red circle:1.3"),
+        ("a red circle :1.2 AND a blue background:.8 NOT a star", "a red circle and a blue background"),
+        ("NOT a star", ""),
+    ],
+)
+def test_what_clip_reads_of_a_prompt(prompt, plain):
+    assert plain_words(prompt) == plain
 
 
 def test_the_empty_prompt_is_asked_once_for_a_picture():

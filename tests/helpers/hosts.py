@@ -87,7 +87,7 @@ class HostError(Exception):
 
 
 class Host:
-    """One running server with a base directory of its own; the project is its only custom node.
+    """One running server with a base directory of its own; beside the project it has the nodes of probe_nodes.py alone.
 
     With the `url` of a PublishedServer, the server downloads "base" from there, as a model of the tiny size.
     """
@@ -121,6 +121,7 @@ class Host:
         for folder in ("custom_nodes", "models", "input", "output", "user/default"):
             (self.base / folder).mkdir(parents=True)
         (self.base / "custom_nodes" / PACK).symlink_to(PROJECT, target_is_directory=True)
+        (self.base / "custom_nodes" / "probe_nodes.py").symlink_to(Path(__file__).with_name("probe_nodes.py"))
         if self.published_url:
             patch = PUBLISHED_ELSEWHERE.replace("URL", repr(self.published_url))
             (self.base / "custom_nodes" / "published_elsewhere.py").write_text(patch)

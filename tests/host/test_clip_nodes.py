@@ -1,11 +1,14 @@
 """The noised CLIP in real ComfyUI: guidance with every way to sample, scores, and the best of a batch."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from glide_core.diffusion.clip_guidance import ClipGuide
+from glide_core.models.config import TINY_BASE
 from glide_core.pipeline import Sampling, Stage, generate
 from glide_core.scoring import load_clip
 from graphs import INPAINT, PROMPT, UPSAMPLE, Graph, failure, finished_latents, latents
@@ -13,6 +16,7 @@ from hosts import HostError
 
 SCALE = 30.0
 STEPS = "6"
+POOLED = 4 * TINY_BASE.num_channels  # numbers that the text encoder of the embedded base gives for a prompt
 
 
 class Guided(Graph):
@@ -165,6 +169,47 @@ def test_best_without_a_judge(host):
     _, images = graph.paint(graph.model, graph.empty(32, 32), steps="1")
     graph.node("PreviewImage", images=graph.node("GlideBest", 3, image=images, text=PROMPT, keep=1)[0])
     assert "connect either glide_clip, or clip_vision and clip" in failure(host, graph)
+
+
+def test_a_standard_clip_chooses_too_if_its_halves_fit(host):
+    graph = Guided()
+    _, images = graph.paint(graph.model, graph.empty(32, 32, batch_size=3), steps="1")
+    links = {"image": images, "text": "a star AND a heart :0.5 NOT a cross", "keep": 2}
+    right, scores, _ = graph.node("GlideBest", 3, **links, **standard(graph, POOLED))
+    graph.node("PreviewImage", images=right)
+    graph.node("PreviewAny", source=scores)
+    best, second = map(float, host.run(graph)[graph.number("PreviewAny")]["text"])
+    assert 1 >= best > second >= -1
+
+    graph = Guided()
+    _, images = graph.paint(graph.model, graph.empty(32, 32), steps="1")
+    wrong = graph.node("GlideBest", 3, **{**links, "image": images}, **standard(graph, 16))[0]
+    graph.node("PreviewImage", images=wrong)
+    told = failure(host, graph)
+    assert f"clip_vision gives 16 numbers and clip {POOLED}: they are of different models" in told
+
+
+def standard(graph, width):
+    """The inputs of a standard judge whose image encoder gives so many numbers. GLIDE's text encoder is a CLIP of the
+    host's, too, which is all that a random image encoder needs."""
+    return {"clip_vision": graph.node("SmallClipVision", width=width), "clip": graph.clip}
+
+
+def test_memory_returns_after_unloading(host):
+    graph = Guided()
+    _, image = graph.paint(graph.guide(), graph.empty(), steps="1")
+    assert in_memory(host, "NoisedClip", graph, image=image) > 0
+    host.open("/free", {"unload_models": True, "free_memory": True})
+    deadline = time.monotonic() + 30
+    while in_memory(host, "NoisedClip", Graph(), time=time.monotonic_ns() % 2**31) > 0:
+        assert time.monotonic() < deadline  # the queue frees when it has nothing else to do
+        time.sleep(0.5)
+
+
+def in_memory(host, name, graph, **inputs):
+    """How many objects of a class the host has when it has run a graph."""
+    graph.node("PreviewAny", source=graph.node("ObjectsInMemory", **{"name": name, "time": 0, **inputs}))
+    return int(host.run(graph)[graph.number("PreviewAny")]["text"][0])
 
 
 def test_cancel_inside_a_guided_run(host):
