@@ -110,12 +110,18 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
         help="how often everything is right, for the best of N tries",
     )
     add(
+        "--judge-all",
+        action="store_true",
+        help="with --best-of: judge every try, and tell what a choice by chance and one without an error would reach",
+    )
+    add(
         "--clip-guidance",
         type=common.number(0, 1000),
         nargs="+",
         default=[],
         metavar="SCALE",
-        help="how often everything is right, with these scales of CLIP guidance and those of --guidance-scale",
+        help="how often everything is right, with these scales of CLIP guidance and those of --guidance-scale; with "
+        "--measure inpainting, how often what was erased",
     )
     add("--clip", default=default.clip, metavar="NAME|FILE", help="the noised CLIP (default: %(default)s)")
     add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first guidance scale as a sheet")
@@ -195,6 +201,7 @@ def run(args: argparse.Namespace) -> None:
         seeds=args.seeds,
         grain_dtypes=tuple(args.grain_dtype),
         best_of=tuple(args.best_of),
+        judge_all=args.judge_all,
         clip_scales=tuple(args.clip_guidance),
         clip=args.clip,
     )

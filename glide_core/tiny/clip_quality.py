@@ -41,13 +41,16 @@ def best_of(scorer: Scorer, drawn: Tensor, scenes: Sequence[Scene], counts: Sequ
     return {count: [best(row[:count], 1)[0] for row in scores] for count in counts}
 
 
-def right(upsampler: Stage, pictures: Tensor, scenes: Sequence[Scene], upsampling: Sampling) -> list[bool]:
+def right(
+    upsampler: Stage, pictures: Tensor, scenes: Sequence[Scene], seeds: Sequence[int], upsampling: Sampling
+) -> list[bool]:
     """Whether each of the small pictures [N, 3, side, side], once enlarged, shows all that its prompt says."""
     verdicts = []
     for start in tqdm(range(0, len(scenes), BATCH), "enlarging"):
-        part = list(scenes[start : start + BATCH])
-        texts, seeds = [prompt(scene) for scene in part], range(start, start + len(part))
-        large = to_uint8(upsample(upsampler, texts, pictures[start : start + BATCH], upsampling, seed=seeds)).numpy()
+        some = slice(start, start + BATCH)
+        part = list(scenes[some])
+        texts = [prompt(scene) for scene in part]
+        large = to_uint8(upsample(upsampler, texts, pictures[some], upsampling, seed=list(seeds[some]))).numpy()
         verdicts += [all(judge(look(picture), scene)[ALL]) for picture, scene in zip(large, part)]
     return verdicts
 
@@ -60,20 +63,29 @@ def best_of_rows(
     counts: Sequence[int],
     sampling: Sampling,
     upsampling: Sampling,
+    *,
+    judge_all: bool = False,
 ) -> list[list[str]]:
-    """A table: the share of the prompts of which everything is right, for the best of N tries."""
-    drawn = tries(base, scenes, sampling, max(counts))
+    """A table: the share of the prompts of which everything is right, for the best of N tries.
+
+    Args:
+        judge_all: judge every try, and tell the share of a choice by chance, and of one that cannot err, too.
+    """
+    most = max(counts)
+    drawn = tries(base, scenes, sampling, most)
     chosen = best_of(ClipScorer(clip), drawn, scenes, counts)
-    known: dict[tuple[int, int], bool] = {}
-    rows = [["best of", "all %"]]
+    kept = {(k, place) for places in chosen.values() for k, place in enumerate(places)}
+    asked = sorted({(k, place) for k in range(len(scenes)) for place in range(most)} if judge_all else kept)
+    pictures = torch.stack([drawn[k, place] for k, place in asked])
+    seeds = [picture_seeds(k, most)[place] for k, place in asked]
+    found = dict(zip(asked, right(upsampler, pictures, [scenes[k] for k, _ in asked], seeds, upsampling)))
+    rows = [["best of", "all %", *(("by chance %", "without an error %") if judge_all else ())]]
     for count, places in chosen.items():
-        new = [k for k, place in enumerate(places) if (k, place) not in known]
-        if new:
-            pictures = torch.stack([drawn[k, places[k]] for k in new])
-            found = right(upsampler, pictures, [scenes[k] for k in new], upsampling)
-            known |= {(k, places[k]): one for k, one in zip(new, found)}
-        share = np.mean([known[k, place] for k, place in enumerate(places)])
-        rows.append([str(count), f"{100 * share:.1f}"])
+        shares = [np.mean([found[k, place] for k, place in enumerate(places)])]
+        if judge_all:
+            table = np.array([[found[k, place] for place in range(count)] for k in range(len(scenes))])
+            shares += [table.mean(), table.any(axis=1).mean()]
+        rows.append([str(count), *(f"{100 * share:.1f}" for share in shares)])
     return rows
 
 
@@ -97,6 +109,7 @@ def guidance_rows(
                 texts = [prompt(scene) for scene in scenes[start : start + BATCH]]
                 seeds = range(start, start + len(texts))
                 drawn.append(generate(base, texts, sampling, seed=seeds, clip=guide))
-            cells.append(f"{100 * np.mean(right(upsampler, torch.cat(drawn), scenes, upsampling)):.1f}")
+            found = right(upsampler, torch.cat(drawn), scenes, range(len(scenes)), upsampling)
+            cells.append(f"{100 * np.mean(found):.1f}")
         rows.append([f"{scale:g}", *cells])
     return rows

@@ -21,6 +21,7 @@ from ..train import clip_session
 from ..train.dataset import DataSource
 from ..train.options import Options, Phase
 from . import thing_data, thing_vocabulary, vocabulary
+from .clip_details import details
 from .clip_lesson import ContrastSource, SceneLesson
 from .scenes import held_out_scenes, prompt, render
 from .stages import Interrupted
@@ -124,9 +125,17 @@ def embed(
 
 
 def table(source: str | Path) -> str:
-    """``accuracy`` of a noised CLIP at several timesteps, in Markdown."""
+    """``accuracy`` of a noised CLIP at several timesteps, and ``details``, in Markdown."""
     model, tokenizer = clip_checkpoints.load(source)
     steps = (0, 250, 500, 750)
+    found = details(model, tokenizer)
     cells = [f"{100 * accuracy(model, tokenizer, t):.1f}" for t in steps]
     head = " | ".join(f"timestep {t}" for t in steps)
-    return f"| {head} |\n| {' | '.join('---' for _ in steps)} |\n| {' | '.join(cells)} |\n"
+    rows = [f"| {name} | {100 * right:.1f} | {100 * chance:.1f} |" for name, (right, chance) in found.items()]
+    return "\n".join(
+        [
+            f"| {head} |\n| {' | '.join('---' for _ in steps)} |\n| {' | '.join(cells)} |\n",
+            "| one detail | right % | by chance % |\n| --- | --- | --- |",
+            *rows,
+        ]
+    )

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..contact_sheet import write_sheet
 from ..device import DTYPES, exact_fp32, pick_device, pick_dtype
+from ..diffusion.clip_guidance import ClipGuide
 from ..errors import OptionError
 from ..images import from_uint8, to_uint8
 from ..models.config import UPSCALE
@@ -68,7 +69,7 @@ def measure(request: QualityRequest) -> Iterator[str]:
     bench, scenes = Bench(request), held_out_scenes(request.count)
     if "prompts" in request.measures:
         yield prompts_table(bench, scenes)
-    if request.best_of or request.clip_scales:
+    if request.best_of or (request.clip_scales and tuple(request.measures) != ("inpainting",)):
         yield from clip_tables(bench, scenes)
     if "upsampling" in request.measures:
         yield upsampling_table(bench, scenes)
@@ -88,7 +89,16 @@ def clip_tables(bench: Bench, scenes: Sequence[Scene]) -> Iterator[str]:
     clip = load_clip(request.clip, device=bench.device, dtype=bench.dtype)
     if request.best_of:
         sampling = bench.sampling(request.guidance_scales[0])
-        rows = clip_quality.best_of_rows(base, upsampler, clip, scenes, request.best_of, sampling, request.upsampling)
+        rows = clip_quality.best_of_rows(
+            base,
+            upsampler,
+            clip,
+            scenes,
+            request.best_of,
+            sampling,
+            request.upsampling,
+            judge_all=request.judge_all,
+        )
         yield _table(*_headed(rows))
     if request.clip_scales:
         samplings = [bench.sampling(scale) for scale in request.guidance_scales]
@@ -181,18 +191,28 @@ def inpainting_table(bench: Bench) -> str:
     truth = from_uint8(np.stack([render(scene) for scene in scenes]))
     masks = torch.stack([erased_half(scene) for scene in scenes])
     sampling = bench.sampling(request.guidance_scales[0])
+    clip = load_clip(request.clip, device=bench.device, dtype=bench.dtype) if any(request.clip_scales) else None
 
-    def repaint(start: int, part: Sequence[Scene]) -> Tensor:
-        texts = [prompt(scene) for scene in part]
-        image, mask = truth[start : start + len(part)], masks[start : start + len(part)]
-        small = inpaint(base, texts, F.avg_pool2d(image, UPSCALE), mask, sampling, seed=_seeds(start, part))
-        return upsample(upsampler, texts, small, request.upsampling, image=image, mask=mask, seed=_seeds(start, part))
+    def row(scale: float) -> list[str]:
+        guide = ClipGuide(clip, scale=scale) if clip and scale else None
 
-    pictures = _batches(scenes, repaint, "inpainting")
-    verdicts = [judge(look(picture), scene) for picture, scene in zip(pictures, scenes)]
-    erased = [(v["colour"][1], v["shape"][1], v["colour"][1] and v["shape"][1] and v["relation"][0]) for v in verdicts]
-    row = [f"{100 * share:.1f}" for share in np.mean(erased, axis=0)]
-    return _table(["erased object's colour %", "its shape %", "both, in its place %"], [row])
+        def repaint(start: int, part: Sequence[Scene]) -> Tensor:
+            texts, seeds = [prompt(scene) for scene in part], _seeds(start, part)
+            image, mask = truth[start : start + len(part)], masks[start : start + len(part)]
+            small = inpaint(base, texts, F.avg_pool2d(image, UPSCALE), mask, sampling, seed=seeds, clip=guide)
+            return upsample(upsampler, texts, small, request.upsampling, image=image, mask=mask, seed=seeds)
+
+        pictures = _batches(scenes, repaint, f"inpainting, CLIP guidance {scale:g}")
+        verdicts = [judge(look(picture), scene) for picture, scene in zip(pictures, scenes)]
+        erased = [
+            (v["colour"][1], v["shape"][1], v["colour"][1] and v["shape"][1] and v["relation"][0]) for v in verdicts
+        ]
+        return [f"{100 * share:.1f}" for share in np.mean(erased, axis=0)]
+
+    head = ["erased object's colour %", "its shape %", "both, in its place %"]
+    if not request.clip_scales:
+        return _table(head, [row(0)])
+    return _table(["CLIP guidance", *head], [[f"{scale:g}", *row(scale)] for scale in request.clip_scales])
 
 
 def erased_half(scene: Scene) -> Tensor:

@@ -28,7 +28,9 @@ class QualityRequest:
         sheet: also write the pictures of the first guidance scale to this PNG.
         seeds: from how many, starting with 0, the grain of pictures is measured.
         best_of: numbers of tries of which the noised CLIP chooses the best; there is a table where there are any.
-        clip_scales: of CLIP guidance; there is a table of them and the guidance scales where there are any.
+        judge_all: judge every one of these tries, see ``clip_quality.best_of_rows``.
+        clip_scales: of CLIP guidance; there is a table of them and the guidance scales where there are any, unless
+            inpainting alone is measured. Inpainting is measured with each of them.
         clip: the noised CLIP, a name or a file.
         grain_dtypes: the names of the precisions that it is measured in; ``dtype`` is for the other measures.
         dtype, device: names that ``pick_dtype`` and ``pick_device`` know.
@@ -50,6 +52,7 @@ class QualityRequest:
     device: str = "auto"
     seeds: int = 64
     best_of: tuple[int, ...] = ()
+    judge_all: bool = False
     clip_scales: tuple[float, ...] = ()
     clip: str = "tiny-clip"
     grain_dtypes: tuple[str, ...] = DTYPES

@@ -15,6 +15,7 @@ from glide_core.errors import ImageError, OptionError
 from glide_core.models.clip import NoisedClip, own_names, published_names
 from glide_core.models.clip_config import PUBLISHED_CLIP
 from glide_core.models.clip_tokenizer import ClipTokenizer
+from glide_core.pipeline import Sampling, Stage, inpaint
 from golden import DEVICES, Golden
 
 golden = Golden()
@@ -200,3 +201,25 @@ def test_wrong_texts_and_pictures(small):
     with pytest.raises(ImageError, match="1x64"):
         small.scores(torch.zeros(1, 3, 64, 1), ["a dog"])
     assert small.scores(torch.zeros(2, 3, 5, 7), ["a dog", "a cat"]).shape == (2,)
+
+
+@pytest.fixture(scope="module")
+def inpainting():
+    return Stage.load("tiny-base-inpaint")
+
+
+@pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp_2m"])
+@pytest.mark.parametrize("hide_until", [0.0, 0.5])
+def test_guidance_changes_the_hole_alone(inpainting, small, sampler, hide_until):
+    """However strong it is, not one value outside of the mask is another."""
+    image = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 20:44, 12:52] = 1
+    sampling = Sampling("2", sampler)
+    plain, guided = (
+        inpaint(inpainting, ["a red star"], image, mask, sampling, hide_until=hide_until, repaint_passes=1, clip=guide)
+        for guide in (None, ClipGuide(small, scale=300.0))
+    )
+    outside = (mask == 0).expand_as(image)
+    assert torch.equal(guided[outside], image[outside])
+    assert (guided - plain)[~outside].abs().mean() > 1e-3
