@@ -77,7 +77,7 @@ EMBEDDED = BuiltIn(
     bias=(
         ("a star", tuple(scenes.COLOURS)),
         ("something red", tuple(scenes.SHAPES)),
-        ("a yellow heart", tuple(f"{ground} background" for ground in scenes.BACKGROUNDS)),
+        ("a purple heart", tuple(f"{ground} background" for ground in scenes.BACKGROUNDS)),
     ),
     # Guidance would sharpen the frequencies, and without the offset most backgrounds would be gray.
     bias_sampling=Sampling("10", "ddim", guidance_scale=1.0, noise_offset=0.15),
