@@ -8,6 +8,7 @@ from itertools import combinations
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from ..choices import family_member
 from ..diffusion.composition import split_prompt
@@ -73,7 +74,7 @@ def measured(cells: Iterable[Cell], store: Store, scorer: Scorer | None) -> dict
     cells = list(cells)
     scores = _scores(cells, store, scorer) if scorer else {}
     found = {}
-    for cell in cells:
+    for cell in tqdm(cells, "measuring", unit="picture", disable=len(cells) < AT_A_TIME):
         pixels, wanted, seconds = store.pixels(cell), asked(cell.prompt), store.seconds_of(cell)
         figures = {"clip": scores[cell]} if cell in scores else {}
         if wanted is not None and is_embedded(cell):
