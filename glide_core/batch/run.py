@@ -115,7 +115,7 @@ def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals
             for event in _followed(engine(plan, Tasks(request, frozenset(done))), progress, request):
                 if isinstance(event, ShardDone):
                     summaries[event.summary["shard"]] = dict(event.summary)
-        found = warnings.joined(summary.get("warnings", {}) for summary in summaries.values())
+        found = warnings.joined(summaries[shard].get("warnings", {}) for shard in sorted(summaries))
         return Totals(progress.done, progress.errors, found)
 
 

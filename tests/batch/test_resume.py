@@ -219,6 +219,15 @@ def test_a_journal_goes_on_behind_the_last_whole_entry(tmp_path, cut):
         assert journal.outcome(7).error == "no" and 0 in journal
 
 
+def test_a_journal_keeps_scores(tmp_path):
+    outcome = Outcome(b"picture", 8, 9, score=0.1 + 0.2, try_seed=2**64 - 1)
+    with Journal(tmp_path / "0.part") as journal:
+        journal.add(0, outcome)
+        assert journal.outcome(0) == outcome
+    with Journal(tmp_path / "0.part") as journal:
+        assert journal.outcome(0) == outcome
+
+
 def test_any_damage_of_a_journal_costs_rows_but_gives_no_wrong_ones(tmp_path):
     import random
 

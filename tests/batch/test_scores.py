@@ -123,3 +123,10 @@ def test_a_broken_tar_file_is_told(tmp_path):
     (tmp_path / "x.tar").write_bytes(b"x" * 2000)
     with pytest.raises(OptionError, match="broken tar file"):
         list(score_shards(str(tmp_path), load_scorer("glide-clip"), {}))
+
+
+def test_shards_in_an_object_store_are_scored(tmp_path, capsys):
+    write_prompts(tmp_path / "p.txt", 5)
+    paint(tmp_path / "p.txt", "memory://scored/run", QUICK)
+    paint(tmp_path / "p.txt", tmp_path / "out", QUICK)
+    assert score(capsys, "memory://scored/run") == score(capsys, tmp_path / "out")
