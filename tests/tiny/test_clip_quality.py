@@ -1,11 +1,14 @@
 """What is measured of the noised CLIP: the best of several, guidance, and details."""
 
+import shutil
+
 import pytest
 import torch
 
 from glide_core import cli
 from glide_core.files import clip_checkpoints
-from glide_core.tiny import clip_quality
+from glide_core.files.checkpoints import TINY_FOLDER
+from glide_core.tiny import clip_quality, clip_recipe
 from glide_core.tiny.clip_details import DETAILS, details, near_misses
 from glide_core.tiny.scenes import held_out_scenes, prompt
 
@@ -60,3 +63,13 @@ def test_the_embedded_one_does_not_know_shapes(embedded):
     """docs/clip.md says so; this fails when one that knows them takes its place."""
     right, chance = embedded["shape"]
     assert right < 0.5 and chance == pytest.approx(1 / 6) and set(embedded) == set(DETAILS)
+
+
+def test_the_recipe_makes_one_like_the_shipped_and_makes_it_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_recipe, "SHAPE_SCENES", 64)
+    shutil.copy(TINY_FOLDER / "tokenizer.json", tmp_path)  # which would take longer to make than all the rest
+    made = clip_recipe.make(tmp_path, scale=1 / 4400, device="cpu", precision="fp32")
+    ours, shipped = clip_checkpoints.read_clip(made), clip_checkpoints.read_clip(*clip_checkpoints.find("tiny-clip"))
+    assert {name: t.shape for name, t in ours[0].items()} == {name: t.shape for name, t in shipped[0].items()}
+    stamp = made.stat().st_mtime_ns
+    assert clip_recipe.make(tmp_path) == made and made.stat().st_mtime_ns == stamp
