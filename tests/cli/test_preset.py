@@ -55,10 +55,10 @@ def test_the_picture_notes_what_the_preset_stood_for():
     import torch
 
     where = Compute(torch.device("cpu"), "fp32")
-    noted = parameters(parsed("generate", "--preset", "draft"), where)
+    noted = parameters(parsed("generate", "--preset", "draft"), where, {})
     spelled = [f"--{name.replace('_', '-')}={noted[name]}" for name in ("steps", "sampler")]
     spelled += [f"--upsample-{name}={noted[f'upsample-{name}']}" for name in ("steps", "sampler")]
-    assert noted == parameters(parsed("generate", *spelled), where)
+    assert noted == parameters(parsed("generate", *spelled), where, {})
 
 
 def test_an_unknown_preset_is_an_error(capsys):
