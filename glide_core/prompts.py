@@ -14,6 +14,8 @@ from .errors import GlideWarning, OptionError
 
 SEPARATOR = "###"
 # What other tools read as options or weights inside of a prompt, and GLIDE would read as words.
+MOST_PROMPTS = 10_000  # that a text with alternatives may stand for
+BRACES = re.compile(r"([{|}])")
 FOREIGN = re.compile(r"(^|\s)--[a-z]|<(lora|lyco|hypernet|embedding):|\bBREAK\b|\",\s*seed\b")
 
 
@@ -87,6 +89,59 @@ def parse_prompt(line: str, place: str) -> Prompt:
         parts[1] if len(parts) > 1 else None,
         _seed(parts[2], place) if len(parts) > 2 else None,
     )
+
+
+def prompts_of_text(text: str, place: str) -> list[Prompt]:
+    """Read a text with a prompt a line, as in ``read_prompts``, in which {red|blue} stands for a prompt with each.
+
+    Alternatives may lie inside of others, in a negative too, and be empty. The last ones of a line change first.
+
+    Args:
+        place: what errors call the text, such as the name of an input.
+    Raises:
+        OptionError: there is no prompt in it, too many, or a line is wrong; the message names the line.
+    """
+    prompts: list[Prompt] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        line, of_line = line.strip(), f"{place}, line {number}"
+        if line and not line.startswith("#"):
+            prompts += [parse_prompt(each, of_line) for each in _alternatives(line, of_line)]
+        if len(prompts) > MOST_PROMPTS:
+            raise OptionError(f"{of_line}: there are more than {MOST_PROMPTS} prompts up to here")
+    if not prompts:
+        raise OptionError(f"{place}: there is no prompt in it, write one per line")
+    return prompts
+
+
+def _alternatives(line: str, place: str) -> list[str]:
+    """All lines that one with {a|b} stands for; a JSON object is left as it is."""
+    if line.startswith("{") and line.endswith("}") and '"prompt"' in line:
+        return [line]
+    waiting: list[tuple[list[str], list[str]]] = []  # of each { that is open: what stands before it, finished choices
+    here, choices = [""], list[str]()
+    for piece in BRACES.split(line):
+        if piece == "{":
+            waiting.append((here, choices))
+            here, choices = [""], []
+        elif piece == "|" and waiting:
+            here, choices = [""], choices + here
+        elif piece == "}" and waiting:
+            before, outer = waiting.pop()
+            inside = choices + here
+            _require_few(len(before) * len(inside), place)
+            here, choices = [start + choice for start in before for choice in inside], outer
+        elif piece == "}":
+            raise OptionError(f"{place}: there is a }} without its {{: {line[:40]}")
+        else:
+            here = [start + piece for start in here]
+    if waiting:
+        raise OptionError(f"{place}: there is a {{ without its }}: {line[:40]}")
+    return list(dict.fromkeys(" ".join(each.split()) for each in here))
+
+
+def _require_few(count: int, place: str) -> None:
+    if count > MOST_PROMPTS:
+        raise OptionError(f"{place}: its alternatives stand for more than {MOST_PROMPTS} prompts")
 
 
 def _from_json(line: str, place: str) -> Prompt:

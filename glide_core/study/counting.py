@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import OptionError
-from ..intervals import wilson
 from ..scoring import Scorer
 from ..tiny import scenes
 from ..tiny.asked import seen
 from ..tiny.scene_frequencies import frequencies
+from .shares import Count as Count
+from .shares import counts as counts
 
 VALUES = {
     "shape": tuple(scenes.SHAPES),
@@ -24,41 +23,6 @@ VALUES = {
     "style": scenes.STYLES,
     "background": tuple(scenes.BACKGROUNDS),
 }
-
-
-@dataclass(frozen=True)
-class Count:
-    """How often one label was seen.
-
-    Attributes:
-        count, of: so many of so many pictures.
-        low, high: the 95 % interval of the share.
-        uniform: the share that every label would have if all were equally frequent.
-        known: the share in the training data, or None where nobody knows it.
-    """
-
-    label: str
-    count: int
-    of: int
-    low: float
-    high: float
-    uniform: float
-    known: float | None = None
-
-    @property
-    def share(self) -> float:
-        """0..1."""
-        return self.count / self.of
-
-    @property
-    def holds_uniform(self) -> bool:
-        """Does the interval hold the uniform share?"""
-        return self.low <= self.uniform <= self.high
-
-    @property
-    def holds_known(self) -> bool | None:
-        """Does the interval hold the known share? None where there is none."""
-        return None if self.known is None else self.low <= self.known <= self.high
 
 
 def require_labels(labels: Sequence[str]) -> None:
@@ -99,29 +63,6 @@ def seen_by_scorer(scorer: Scorer, pictures: Tensor, labels: Sequence[str]) -> l
     """
     scores = torch.stack([scorer.scores(pictures, [label] * len(pictures)) for label in labels])
     return [labels[k] for k in scores.argmax(dim=0).tolist()]
-
-
-def counts(found: Sequence[str | None], labels: Sequence[str], known: dict[str, float] | None) -> list[Count]:
-    """Count labels, in their order. Pictures that show none of them are left out.
-
-    Args:
-        known: the share of each label in the training data.
-    """
-    times = Counter(label for label in found if label is not None)
-    of = sum(times.values())
-    if not of:
-        return []
-    return [
-        Count(
-            label,
-            times[label],
-            of,
-            *wilson(times[label], of),
-            uniform=1 / len(labels),
-            known=None if known is None else known.get(label, 0.0),
-        )
-        for label in labels
-    ]
 
 
 def known_shares(prompt: str, labels: Sequence[str], attribute: str) -> dict[str, float] | None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glide_core import contact_sheet
-from glide_core.contact_sheet import MARGIN, font_for, write_sheet
+from glide_core.contact_sheet import MARGIN, draw_grid, font_for, unreadable, write_sheet
 from glide_core.errors import GlideWarning, OptionError
 
 
@@ -56,3 +56,33 @@ def test_a_sheet_that_no_program_would_open_is_refused(tmp_path):
     with pytest.raises(OptionError, match="60000 pictures make a sheet of"):
         write_sheet(tmp_path / "sheet.png", squares("red"), ["a"] * many)
     assert not list(tmp_path.iterdir())
+
+
+# Grids
+
+
+def test_a_grid_has_its_pictures_in_place_and_what_is_missing_grey():
+    colours = ["red", "lime", "blue"]
+    grid = np.asarray(draw_grid(list(squares(*colours)), ["a", "b"], ["top", "bottom"]))
+    column, row = max(64, contact_sheet.MIN_COLUMN) + MARGIN, 64 + MARGIN
+    left, top = 2 * MARGIN + contact_sheet.MIN_COLUMN, MARGIN + contact_sheet.LINE_HEIGHT
+    found = [grid[top + y * row + 5, left + x * column + 5].tolist() for y in (0, 1) for x in (0, 1)]
+    assert found == [[255, 0, 0], [0, 255, 0], [0, 0, 255], [221, 221, 221]]
+    assert (grid[:top, left:] < 128).any() and (grid[top:, :left] < 128).any()  # both labels are drawn
+
+
+def test_a_long_label_makes_room_for_itself():
+    (picture,) = squares("red")
+    label = "word " * 40
+    short, long = (draw_grid([picture], ["a"], [text]).size for text in ("b", label))
+    assert long[1] > short[1]
+
+
+def test_labels_without_a_glyph_are_numbered():
+    assert unreadable(["a", "\U0010fffe", "b"]) == ["no. 2: \U0010fffe"]
+    draw_grid(list(squares("red", "blue")), ["a", "\U0010fffe"], ["b"])
+
+
+def test_a_grid_that_is_too_large_is_refused():
+    with pytest.raises(OptionError, match="the grid: 1 pictures make a sheet of"):
+        draw_grid([Image.new("RGB", (1000, 1000))], ["a"] * 400, ["b"] * 400)

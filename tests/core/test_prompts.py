@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glide_core.errors import GlideWarning, OptionError
-from glide_core.prompts import Prompt, read_prompts
+from glide_core.prompts import Prompt, prompts_of_text, read_prompts
 
 
 def read(tmp_path, content):
@@ -113,3 +114,53 @@ def test_any_bytes_are_prompts_or_a_clear_error(tmp_path_factory, content):
             assert all(isinstance(prompt.text, str) for prompt in read_prompts(path))
         except OptionError as error:
             assert "--prompts" in str(error)
+
+
+# Texts with alternatives
+
+
+@pytest.mark.parametrize(
+    "text, prompts",
+    [
+        ("a circle\n\n# a comment\n  a star  \r\n", ["a circle", "a star"]),
+        ("a {red|blue} {circle|star}", ["a red circle", "a red star", "a blue circle", "a blue star"]),
+        ("{an oil painting|a photo} of a {|small }star", None),
+        ("a {big {red|blue}|small} star", ["a big red star", "a big blue star", "a small star"]),
+        ("a {red} star", ["a red star"]),
+        ("a {red|red} star", ["a red star"]),
+        ('{"prompt": "a {star}"}', ["a {star}"]),
+    ],
+)
+def test_alternatives(text, prompts):
+    prompts = prompts or [
+        f"{kind} of a {size}star" for kind in ("an oil painting", "a photo") for size in ("", "small ")
+    ]
+    assert [prompt.text for prompt in prompts_of_text(text, "text")] == prompts
+
+
+def test_alternatives_in_what_to_lead_away_from():
+    found = prompts_of_text("a {red|blue} star ### {|blurry} ### 7\na heart", "text")
+    assert [(prompt.text, prompt.negative, prompt.seed) for prompt in found] == [
+        ("a red star", "", 7),
+        ("a red star", "blurry", 7),
+        ("a blue star", "", 7),
+        ("a blue star", "blurry", 7),
+        ("a heart", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("", "text: there is no prompt in it"),
+        ("# a comment", "text: there is no prompt in it"),
+        ("a star\na {red|blue star", "text, line 2: there is a { without its }"),
+        ("a red} star", "text, line 1: there is a } without its {"),
+        ("{a|b}" * 20, "text, line 1: its alternatives stand for more than 10000 prompts"),
+        ("{1|2|3|4|5|6|7|8|9}{1|2|3|4|5|6|7|8|9}{1|2|3|4|5|6|7|8|9}\n" * 14, "more than 10000 prompts up to here"),
+        ("a ### b ### c", "line 1: the seed 'c' is not a whole number"),
+    ],
+)
+def test_texts_that_are_wrong(text, told):
+    with pytest.raises(OptionError, match=re.escape(told)):
+        prompts_of_text(text, "text")
