@@ -2,7 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from .nodes import NODES
+from .nodes import AT_RUN_TIME, NODES
 from .nodes.host import routes
 
 WEB_DIRECTORY = "./web"
@@ -10,7 +10,7 @@ WEB_DIRECTORY = "./web"
 
 class GlideExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return NODES
+        return [*NODES, *AT_RUN_TIME]
 
 
 async def comfy_entrypoint() -> GlideExtension:

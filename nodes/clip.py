@@ -7,6 +7,7 @@ from ..glide_core.diffusion.noise import picture_seed
 from .checks import named
 from .host import clip as host
 from .host.feedback import show
+from .host.pictures import sheet
 from .schema import DTYPES, schema
 
 GlideClip = io.Custom("GLIDE_CLIP")
@@ -14,6 +15,18 @@ GlideClip = io.Custom("GLIDE_CLIP")
 
 def clip_input(**options) -> io.Input:
     return GlideClip.Input("glide_clip", tooltip="The noised CLIP of GlideCLIPLoader.", **options)
+
+
+def judge_inputs() -> list[io.Input]:
+    """Another judge than GLIDE's CLIP."""
+    return [
+        io.ClipVision.Input(
+            "clip_vision",
+            optional=True,
+            tooltip="Another judge: the image encoder of a standard CLIP. Connect its text encoder to clip.",
+        ),
+        io.Clip.Input("clip", optional=True, tooltip="The text encoder that belongs to clip_vision."),
+    ]
 
 
 def text_input(tooltip: str) -> io.Input:
@@ -190,12 +203,7 @@ class GlideBest(io.ComfyNode):
                 text_input("What the images should show: usually the prompt."),
                 io.Int.Input("keep", default=1, min=1, max=4096, tooltip="How many to keep."),
                 clip_input(optional=True),
-                io.ClipVision.Input(
-                    "clip_vision",
-                    optional=True,
-                    tooltip="Another judge: the image encoder of a standard CLIP. Connect its text encoder to clip.",
-                ),
-                io.Clip.Input("clip", optional=True, tooltip="The text encoder that belongs to clip_vision."),
+                *judge_inputs(),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -221,16 +229,20 @@ class GlideBest(io.ComfyNode):
     @classmethod
     def execute(cls, image, text, keep, glide_clip=None, clip_vision=None, clip=None, seed=None) -> io.NodeOutput:
         with named("GlideBest"):
-            scores = _judged(image, text, glide_clip, clip_vision, clip)
+            scores = judged(image, text, glide_clip, clip_vision, clip)
         places = host.best_places(scores, keep)
-        lines = [f"{place}: {scores[place]:.4f}" for place in places]
+        best = [scores[place] for place in places]
+        seeds = [None if seed is None else picture_seed(seed, place) for place in places]
+        lines = [f"{place}: {score:.4f}" for place, score in zip(places, best)]
         if seed is not None:
-            lines = [f"{line}, seed {picture_seed(seed, place)}" for line, place in zip(lines, places)]
+            lines = [f"{line}, seed {own}" for line, own in zip(lines, seeds)]
         show("\n".join(lines), cls.hidden.unique_id)
-        return io.NodeOutput(image[places], [scores[place] for place in places], places)
+        kept = image[places]
+        return io.NodeOutput(kept, best, places, ui=sheet(kept, seeds, [text] * len(kept), best))
 
 
-def _judged(image, text, glide_clip, clip_vision, clip) -> list[float]:
+def judged(image, text, glide_clip, clip_vision, clip) -> list[float]:
+    """How well each image fits a text by the judge that is connected. Raises ValueError unless it is exactly one."""
     if (clip_vision is None) != (clip is None):
         raise ValueError("clip_vision and clip belong together: connect both, or glide_clip")
     if (glide_clip is None) == (clip_vision is None):

@@ -1,7 +1,6 @@
 """Photos of any size: cut squares out of them, and put the squares back."""
 
 import dataclasses
-import itertools
 from typing import NamedTuple
 
 import torch
@@ -12,10 +11,10 @@ from ..glide_core.editing.blending import BLENDS, Blend
 from ..glide_core.errors import counted
 from .checks import blend_error, named
 from .host import feedback
+from .host.squares import EACH, NEXT, WHOLE, Crop
 from .schema import ADVANCED, schema
 
 Regions = io.Custom("GLIDE_REGIONS")
-WHOLE, EACH, NEXT = "whole mask", "each region", "next square"
 
 
 class Cut(NamedTuple):
@@ -143,15 +142,10 @@ class GlideCrop(io.ComfyNode):
         blur=0,
     ) -> io.NodeOutput:
         with named("GlideCrop"):
-            mask = 1 - mask if invert_mask else mask
+            crop = Crop(crop_factor, squares, grow, square_side, invert_mask, fill_holes, blur)
             several = len(image) == 1 and mask.ndim == 3 and len(mask) > 1 and squares == WHOLE
-            pictures = image.expand(len(mask), -1, -1, -1) if several else image
-            mask, specks = regions.without_specks(regions.fit(pictures, mask))
-            mask = regions.fill_holes(mask) if fill_holes else mask
-            mask = regions.blur(regions.grow(mask, grow), blur)
-            found = _next_square(mask, square_side) if squares == NEXT else []
-            if not found:
-                found = regions.around(mask, crop_factor, squares == EACH)
+            mask, specks = crop.prepared(image.expand(len(mask), -1, -1, -1) if several else image, mask)
+            found = crop.placed(mask)
             if several:  # a square for each mask, all of the one picture
                 found = [dataclasses.replace(square, batch_index=0) for square in found]
                 mask = mask.amax(dim=0, keepdim=True)
@@ -159,14 +153,6 @@ class GlideCrop(io.ComfyNode):
         if specks:
             feedback.show(f"Left out of the mask: {counted(specks, 'stray pixel')}.", cls.hidden.unique_id)
         return io.NodeOutput(crops[..., :3], masks, Cut(image, mask, found))
-
-
-def _next_square(mask, side: int) -> list:
-    """The square to paint next, in a list; an empty list where nothing is masked. A side of 0 is the image's."""
-    if len(mask) > 1:
-        raise ValueError(f"image is a batch of {len(mask)}, but next square works on one image at a time")
-    side = side or min(mask.shape[1:])
-    return list(itertools.islice(regions.walk(mask, side, side // 2), 1))
 
 
 class GlideStitch(io.ComfyNode):

@@ -5,8 +5,10 @@ from comfy_api.latest import io
 from ..glide_core.images import to_channels_last
 from ..glide_core.pipeline import Sampling
 from .checks import named, steps_error, still_to_come
+from .host.conditioning import texts_of
 from .host.images import blank_canvas
-from .host.sampling import placed, require_kind, require_prompts, sample_latent
+from .host.pictures import sheet
+from .host.sampling import picture_seeds, placed, require_kind, require_prompts, sample_latent
 from .schema import (
     CUSTOM,
     DEFAULTS,
@@ -137,4 +139,6 @@ class GlideSampler(io.ComfyNode):
             options = chosen(options, preset)
             latent = placed(latent, batch_index)
             latent = sample_latent(model, positive, negative, latent, options, seed=seed, denoise=denoise)
-        return io.NodeOutput(latent, to_channels_last(latent["samples"]))
+        image = to_channels_last(latent["samples"])
+        seeds, prompts = picture_seeds(latent, seed), texts_of(positive, len(image))
+        return io.NodeOutput(latent, image, ui=sheet(image, seeds, prompts))

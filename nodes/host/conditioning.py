@@ -26,6 +26,7 @@ ENCODER, TOKENS, VOCABULARY, UNCOND, UNCOND_POOLED, ENCODED, LOW_RES = (
     "glide_encoded",
     "glide_low_res",
 )
+TEXTS = "glide_texts"  # the prompts as they were written, for captions alone
 WHERE_AND_WHEN = {"area", "mask", "strength", "mask_strength", "set_area_to_bounds", "start_percent", "end_percent"}
 
 
@@ -200,3 +201,9 @@ def require_prompt_each(name: str, conditioning: list, pictures: int) -> None:
                 f"{name} holds {cond.shape[0]} prompts for {counted(pictures, 'picture')}: give one prompt, or one for "
                 "each picture"
             )
+
+
+def texts_of(conditioning: list, pictures: int) -> list[str]:
+    """The prompt of each picture as it was written, or "" where another node than GLIDE's encoded it."""
+    texts = conditioning[0][1].get(TEXTS, ("",)) if conditioning else ("",)
+    return [texts[min(k, len(texts) - 1)] for k in range(pictures)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comfy_api.latest import io, ui
+from comfy_execution.graph_utils import ExecutionBlocker
 from server import PromptServer
 from torch import Tensor
 
@@ -23,3 +24,8 @@ def untouched(node_id: str, samples: Tensor, image: Tensor) -> io.NodeOutput:
     """
     show(EMPTY, node_id)
     return io.NodeOutput({"samples": samples}, image, ui=ui.PreviewText(EMPTY))
+
+
+def missing(text: str) -> ExecutionBlocker:
+    """The value of an output that there is none of: a node that is connected to it ends with the text as its error."""
+    return ExecutionBlocker(text)

@@ -1,10 +1,11 @@
-"""What the page asks the server: which published models are there, and to download one.
+"""What the page asks the server: for published models, how long a prompt is, and where a photo is cut.
 
 Nothing but the published models can be downloaded, into models/glide alone, and only a page of this server may ask.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
@@ -15,8 +16,12 @@ from ...glide_core.files import download
 from ...glide_core.files.folders import published_filename
 from . import published
 from .downloads import Downloads
+from .squares import preview
+from .tokens import counted
 
 MODELS, DOWNLOAD, CANCEL = "/glide/models", "/glide/download", "/glide/download/cancel"
+TOKENS, SQUARES = "/glide/tokens", "/glide/squares"
+LONGEST_TEXT = 200_000  # bytes: a prompt, of which a model reads some hundred
 LONGEST_BODY = 200  # bytes: the name of a model
 _downloads = Downloads()
 
@@ -30,6 +35,8 @@ def register() -> None:
     routes.get(DOWNLOAD)(state)
     routes.post(DOWNLOAD)(start)
     routes.post(CANCEL)(cancel)
+    routes.post(TOKENS)(tokens)
+    routes.post(SQUARES)(squares)
 
 
 async def models(request: web.Request) -> web.Response:
@@ -76,16 +83,42 @@ async def cancel(request: web.Request) -> web.Response:
     return await state(request)
 
 
+async def tokens(request: web.Request) -> web.Response:
+    """Count the tokens of {"checkpoint": a choice of the loader, "text": a prompt} -> {"parts": see ``counted``}."""
+    body = await _object(request, LONGEST_TEXT)
+    checkpoint, text = body.get("checkpoint"), body.get("text")
+    if not isinstance(checkpoint, str) or not isinstance(text, str):
+        return _refusal(400, f"the body must be a JSON object of checkpoint and text, of {LONGEST_TEXT} bytes at most")
+    try:
+        return web.json_response({"parts": await asyncio.to_thread(counted, checkpoint, text)})
+    except ValueError as error:
+        return _refusal(400, str(error))
+
+
+async def squares(request: web.Request) -> web.Response:
+    """Where GlideCrop cuts a photo, before anything runs: see ``squares.preview``."""
+    body = await _object(request, LONGEST_TEXT)
+    try:
+        return web.json_response(await asyncio.to_thread(preview, body))
+    except (ValueError, TypeError, OSError) as error:
+        return _refusal(400, str(error))
+
+
 async def _name(request: web.Request) -> str | None:
     """The published model that the body names, or None."""
-    if request.content_type != "application/json" or (request.content_length or 0) > LONGEST_BODY:
-        return None
+    name = (await _object(request, LONGEST_BODY)).get("name")
+    return name if isinstance(name, str) and name in download.CHECKPOINTS else None
+
+
+async def _object(request: web.Request, most: int) -> dict[str, object]:
+    """The JSON object of so many bytes in the body, or {} where it holds something else."""
+    if request.content_type != "application/json" or (request.content_length or 0) > most:
+        return {}
     try:
         body = await request.json()
     except ValueError:
-        return None
-    name = body.get("name") if isinstance(body, dict) else None
-    return name if isinstance(name, str) and name in download.CHECKPOINTS else None
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _same_origin(request: web.Request) -> bool:

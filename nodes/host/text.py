@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import comfy.ops
 import comfy.sd
 import comfy.supported_models_base
@@ -157,5 +159,23 @@ def encode(clip, prompt: str) -> list:
     entries = []
     for part in reversed(parts):
         strength = {} if len(parts) == 1 else {"strength": part.weight}
-        entries += clip.encode_from_tokens_scheduled(clip.tokenize(part.text), add_dict=strength)
+        told = {conditioning.TEXTS: (prompt,), **strength}
+        entries += clip.encode_from_tokens_scheduled(clip.tokenize(part.text), add_dict=told)
     return entries
+
+
+def encode_batch(clip, prompts: Sequence[str]) -> list:
+    """Prompts -> one CONDITIONING that holds all, for a batch of as many pictures.
+
+    Raises:
+        ValueError: the CLIP is not GLIDE's, a prompt has several parts that AND and NOT join, or a weight is wrong.
+    """
+    tokenizer_of(clip)
+    composed = next((prompt for prompt in prompts if len(predicted_parts(prompt)) > 1), None)
+    if composed is not None:
+        raise ValueError(
+            f"{composed[:40]!r} joins several prompts by AND or NOT, which a batch cannot hold: connect prompts to "
+            "GlideTextEncode instead of clip"
+        )
+    rows = [clip.tokenize(prompt)[TOKENS][0] for prompt in prompts]
+    return clip.encode_from_tokens_scheduled({TOKENS: rows}, add_dict={conditioning.TEXTS: tuple(prompts)})

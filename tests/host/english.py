@@ -14,7 +14,8 @@ FILE = PROJECT / "locales" / "en" / "nodeDefs.json"
 
 def english(infos):
     """The texts of this pack's nodes in the frontend's format of translations, from the host's /object_info."""
-    return {name: _node(info) for name, info in sorted(infos.items()) if info["python_module"].endswith(PACK)}
+    ours = {name: info for name, info in sorted(infos.items()) if info["python_module"].endswith(PACK)}
+    return {name: _node(info) for name, info in ours.items() if not info.get("deprecated")}  # menus do not show those
 
 
 def _node(info):
