@@ -31,6 +31,9 @@ NODES = """() => app.graph.nodes.map((node) => ({
     known: node.type in LiteGraph.registered_node_types,
     widgets: Object.fromEntries((node.widgets ?? []).map((widget) => [widget.name, widget.value])),
 }))"""
+VUE = "(vue) => app.ui.settings.setSettingValueAsync('Comfy.VueNodes.Enabled', vue)"
+# Frontends that hide the setting have Vue nodes that leave out the elements that extensions add.
+VUE_IS_HIDDEN = "() => app.ui.settings.settingsLookup['Comfy.VueNodes.Enabled']?.type === 'hidden'"
 VERSION = "() => window.__COMFYUI_FRONTEND_VERSION__"
 PROMPT = "async () => (await app.graphToPrompt()).output"
 
@@ -95,6 +98,13 @@ class Browser:
     def prompt(self):
         """The open graph in API format, as the Run button would send it: fit for Host.run."""
         return self.page.evaluate(PROMPT)
+
+    def use_vue_nodes(self, vue):
+        """Switches between the classic canvas and Vue nodes. False where the frontend's Vue nodes are not ready."""
+        if vue and self.page.evaluate(VUE_IS_HIDDEN):
+            return False
+        self.page.evaluate(VUE, vue)
+        return True
 
     def shot(self, name):
         """Keeps a picture of the page in build/screenshots/<version of the frontend>: look at it."""

@@ -5,6 +5,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { api } from "../../../scripts/api.js"
+import { after, element } from "./parts.js"
 
 const CHECKPOINT = "checkpoint"
 const PANEL = "glide_download"
@@ -85,13 +86,6 @@ async function chooseFile() {
 }
 
 // -- what is seen ------------------------------------------------------------------------------
-
-function element(tag, style, text = "") {
-    const made = document.createElement(tag)
-    Object.assign(made.style, style)
-    made.textContent = text
-    return made
-}
 
 function makePanel(node) {
     const root = element("div", {
@@ -187,15 +181,6 @@ function show(node) {
 }
 
 const showAll = () => nodes.forEach(show)
-
-function after(object, method, then) {
-    const before = object[method]
-    object[method] = function (...values) {
-        const result = before?.apply(this, values)
-        then()
-        return result
-    }
-}
 
 app.registerExtension({
     name: "glide.download",
