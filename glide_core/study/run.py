@@ -87,7 +87,7 @@ def run(study: Study) -> Outcome:
     results = [
         result_of(section, figures, errors, thumbnails, _counted(study, store, section)) for section in study.sections
     ]
-    files = table.write(table.rows(results, store), study.folder)
+    files = table.write(table.rows(results, store), study.folder) + table.write_counts(results, study.folder)
     notes = replace(study.notes, machine={**study.notes.machine, **_digests(store.machine)})
     return Outcome((page.write(results, store, notes, study.folder), *files), errors, len(made))
 

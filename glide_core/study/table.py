@@ -6,6 +6,7 @@ import csv
 import importlib.util
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from .figures import FIGURES, VARYING
 from .results import SectionResult
 from .store import CELLS, Store
 
-CSV, PARQUET = "cells.csv", "cells.parquet"
+CSV, PARQUET, COUNTS = "cells.csv", "cells.parquet", "counts.csv"
 PLACES = ("section", "grid", "row", "column")
 OWN = [name for name in FIGURES if name not in (*VARYING, "diversity")]  # diversity is of several pictures
 
@@ -51,14 +52,31 @@ def _rounded(value: float | None) -> float | None:
 
 def write(table: Sequence[dict[str, Any]], folder: Path) -> list[Path]:
     """Write the table, all or nothing, and return the files. Raises OSError: they cannot be written."""
+    _write_csv(table, folder / CSV)
+    if importlib.util.find_spec("pyarrow") is None:
+        return [folder / CSV]
+    return [folder / CSV, _write_parquet(table, folder / PARQUET)]
+
+
+def write_counts(results: Sequence[SectionResult], folder: Path) -> list[Path]:
+    """Write what was counted, a row for each label, where anything was. Raises OSError: it cannot be written."""
+    table = [
+        {"section": result.section.name, "prompt": result.section.tally.prompt, **asdict(count), "share": count.share}
+        for result in results
+        if result.section.tally
+        for count in result.counts
+    ]
+    if table:
+        _write_csv(table, folder / COUNTS)
+    return [folder / COUNTS] if table else []
+
+
+def _write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
-    write_text_whole(folder / CSV, text.getvalue())
-    if importlib.util.find_spec("pyarrow") is None:
-        return [folder / CSV]
-    return [folder / CSV, _write_parquet(table, folder / PARQUET)]
+    write_text_whole(path, text.getvalue())
 
 
 def _write_parquet(table: Sequence[dict[str, Any]], path: Path) -> Path:

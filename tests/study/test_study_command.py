@@ -4,6 +4,7 @@ import shutil
 import sys
 
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -68,7 +69,6 @@ def test_the_table_has_parameters_then_figures_then_what_varies(guidance_study, 
 
 
 def test_the_parquet_holds_the_same(guidance_study, table):
-    pandas = pytest.importorskip("pandas")
     frame = pandas.read_parquet(guidance_study / "cells.parquet")
     assert list(frame["file"]) == [row["file"] for row in table(guidance_study)]
     assert frame["clip"].dtype == "float64"
@@ -154,6 +154,9 @@ def test_bias_counts_labels_against_the_training_data(tmp_path):
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "training data %" in page and "95 % interval" in page
     assert page.count('class="picture"') == 4
+    counts = pandas.read_csv(tmp_path / "counts.csv")
+    assert list(counts["label"]) == list(COLOURS) and counts["known"].sum() == pytest.approx(1)
+    assert counts["count"].sum() == counts["of"][0] <= 4
 
 
 def test_bias_with_other_labels_is_told_by_clip(tmp_path):
