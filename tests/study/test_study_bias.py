@@ -1,16 +1,19 @@
-"""What the embedded model draws where the prompt leaves it open is what it was trained on."""
+"""What the embedded model draws where the prompt leaves it open."""
 
 import pandas
 import pytest
 
 from glide_core.cli import main
 
+GROUNDS = [f"{ground} background" for ground in ("white", "black", "blue", "green", "gray", "pink")]
+
 
 @pytest.mark.slow
-def test_the_built_in_study_recovers_the_known_frequencies(tmp_path):
-    """Of the true frequencies, 95 % lie inside their intervals on average."""
-    main(["study", "bias", "-o", str(tmp_path)])
-    counts = pandas.read_csv(tmp_path / "counts.csv")
-    inside = (counts["low"] <= counts["known"]) & (counts["known"] <= counts["high"])
-    assert len(counts) == 20 and counts["of"].min() > 50
-    assert inside.mean() >= 0.9, counts[~inside]
+def test_the_offset_of_the_noise_brings_the_backgrounds_of_the_training_data(tmp_path):
+    argv = ["study", "bias", "a purple heart", "--labels", *GROUNDS, "--count", "24", "--stage", "base"]
+    common = {}  # the share of the two backgrounds that are the mean of all others, or near it
+    for offset in ("0", "0.15"):
+        main([*argv, "--noise-offset", offset, "-o", str(tmp_path / offset)])
+        shares = pandas.read_csv(tmp_path / offset / "counts.csv").set_index("label")["share"]
+        common[offset] = shares["gray background"] + shares["green background"]
+    assert common["0"] > 0.75 and common["0.15"] < 0.55, common
