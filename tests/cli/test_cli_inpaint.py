@@ -190,7 +190,11 @@ def test_photos_of_any_kind_are_read(mode):
         (["--mask", "mask.png", "--context", "often"], "--context: 'often' is not a number from 0 to 1"),
         (["--mask", "mask.png", "--blend", "magic"], "--blend: invalid choice"),
         (["--mask", "mask.png", "--checkpoint", "tiny-base"], "--upsampler: name the one that belongs to tiny-base"),
-        (["--mask", "mask.png", "--checkpoint", "tiny-base", "--upsampler", "x"], "checkpoint of kind base-inpaint"),
+        (["--mask", "mask.png", "--checkpoint", "tiny-base", "--upsampler", "none.pt"], "--upsampler none.pt: no such"),
+        (
+            ["--mask", "mask.png", "--checkpoint", "tiny-base", "--upsampler", "tiny-upsample-inpaint"],
+            "checkpoint of kind base-inpaint",
+        ),
     ],
 )
 def test_bad_input_is_named(fails, arguments, says):
