@@ -1,5 +1,9 @@
 """ComfyUI's own nodes in graphs of tests."""
 
+import torch
+
+from glide_core.files import checkpoints
+
 
 def defaults(info):
     """The inputs that a node has when it is put into a graph, without those that are linked."""
@@ -14,3 +18,10 @@ def defaults(info):
 
 def far(one, other):
     return float((one - other).abs().max())
+
+
+def small_lora():
+    """The tensors of a LoRA file for the tiny base model; it changes one layer."""
+    weight, rank = checkpoints.read_model(checkpoints.find("tiny-base"))[0]["time_embed.0.weight"], 2
+    halves = {"up": torch.ones(weight.shape[0], rank), "down": torch.ones(rank, weight.shape[1])}
+    return {f"diffusion_model.time_embed.0.lora_{half}.weight": 0.1 * tensor for half, tensor in halves.items()}

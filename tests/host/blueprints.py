@@ -8,14 +8,12 @@ Needs a ComfyUI, see hosts.py, which tells the inputs of its nodes and of this p
 import json
 import uuid
 
+from drawn import WIDGETS, drawn
 from hosts import PROJECT, Host, find_checkouts
 
 BLUEPRINTS = PROJECT / "subgraphs"
 NAMESPACE = uuid.UUID("6d0f7c1e-6c1b-4c0a-9a55-0f5a3c0f6a11")  # of the ids, which stay the same from run to run
 INPUT, OUTPUT = -10, -20  # the numbers of a subgraph's own inputs and outputs
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-BASE_STEPS = {"steps": "10,10,10,10,20"}  # what suits the tiny base: docs/tiny-models.md
-FINE_STEPS = {"steps": "fast27", "temperature": 0.997}
 
 
 class Blueprint:
@@ -28,29 +26,8 @@ class Blueprint:
 
     def node(self, kind, at, title=None, size=(320, 200), values=(), **links):
         """Adds a node at column and row `at`, with links {input: (node, output)}; gives its number."""
-        number, info = len(self.nodes) + 1, self.infos[kind]
-        specs = info["input"].get("required", {}) | info["input"].get("optional", {})
-        widgets = []
-        for name, spec in specs.items():
-            if type_of(spec) in WIDGETS:
-                widgets.append(dict(values).get(name, default_of(spec)))
-                if spec[1].get("control_after_generate"):
-                    widgets.append("fixed")
-                if spec[1].get("image_upload"):
-                    widgets.append("image")
-        sockets = [
-            {"name": name, "type": type_of(spec), "link": None}
-            | ({"widget": {"name": name}} if type_of(spec) in WIDGETS else {})
-            for name, spec in specs.items()
-        ]
-        outputs = [
-            {"name": name, "type": kind_of, "links": []} for name, kind_of in zip(info["output_name"], info["output"])
-        ]
-        node = {"id": number, "type": kind, "pos": [370 * at[0], 330 * at[1]], "size": list(size), "flags": {}}
-        node |= {"order": number - 1, "mode": 0, "inputs": sockets, "outputs": outputs}
-        node |= {"properties": {"Node name for S&R": kind}, "widgets_values": widgets}
-        if title:
-            node["title"] = title
+        number = len(self.nodes) + 1
+        node = drawn(self.infos[kind], number, (370 * at[0], 330 * at[1]), size, values, title)
         self.nodes.append(node)
         for name, (origin, slot) in links.items():
             self._link(origin, slot, number, name)
@@ -122,16 +99,6 @@ class Blueprint:
         return shown | {"type": port["type"], "linkIds": port["linkIds"], "pos": pos}
 
 
-def type_of(spec):
-    return "COMBO" if isinstance(spec[0], list) else spec[0]
-
-
-def default_of(spec):
-    options = spec[1] if len(spec) > 1 else {}
-    choices = spec[0] if isinstance(spec[0], list) else options.get("options")
-    return options.get("default", choices[0] if choices else "")
-
-
 def loaders(blueprint, inpaint):
     """The two loaders and the prompt; their numbers and the names of their models."""
     names = [f"tiny-{kind}{'-inpaint' if inpaint else ''} (embedded)" for kind in ("base", "upsample")]
@@ -145,7 +112,7 @@ def text_to_image(infos):
     b = Blueprint(infos, "GLIDE: text to image", "Paints a prompt with GLIDE, 256x256 pixels.", ["text to image"])
     base, upsampler, prompt, names = loaders(b, inpaint=False)
     canvas = b.node("EmptyGlideLatent", (1, 1))
-    paint = b.node("GlideSampler", (2, 0), model=(base, 0), positive=(prompt, 0), latent=(canvas, 0), values=BASE_STEPS)
+    paint = b.node("GlideSampler", (2, 0), model=(base, 0), positive=(prompt, 0), latent=(canvas, 0))
     fine = b.node(
         "GlideUpsampler",
         (3, 0),
@@ -153,11 +120,10 @@ def text_to_image(infos):
         clip=(upsampler, 1),
         positive=(prompt, 0),
         latent=(paint, 0),
-        values=FINE_STEPS,
     )
     b.expose("prompt", (prompt, "text"), value="a red circle on a blue background")
     b.expose("seed", (paint, "seed"), (fine, "seed"), value=6)
-    b.expose("steps", (paint, "steps"), value="10,10,10,10,20")
+    b.expose("steps", (paint, "steps"), value="50")
     b.expose("guidance_scale", (paint, "guidance_scale"), value=3.0)
     b.expose("base_model", (base, "checkpoint"), value=names[0])
     b.expose("upsampler", (upsampler, "checkpoint"), value=names[1])
@@ -193,7 +159,7 @@ def repaint(b, models, row, crop_values, denoise=1.0, **photo):
         positive=(prompt, 0),
         image=(crop, 0),
         mask=(crop, 1),
-        values=BASE_STEPS | {"denoise": denoise},
+        values={"denoise": denoise},
     )
     fine = b.node(
         "GlideUpsampler",
@@ -204,7 +170,6 @@ def repaint(b, models, row, crop_values, denoise=1.0, **photo):
         latent=(paint, 0),
         original=(crop, 0),
         mask=(crop, 1),
-        values=FINE_STEPS,
     )
     return crop, paint, b.node("GlideStitch", (4, row), crop=(fine, 1), regions=(crop, 2))
 

@@ -1,8 +1,12 @@
+import shutil
+
 import pytest
+from safetensors.torch import save_file
 
 from browser import Browser, missing_browser
 from hosts import HOSTS, PROJECT, Host, find_checkouts, version
 from published_server import PublishedServer
+from stock import small_lora
 
 NO_HOST = f"no ComfyUI: set COMFYUI_PATH to a checkout, or put checkouts into {HOSTS}"
 
@@ -40,9 +44,12 @@ def host(request, published_server):
 
 @pytest.fixture(scope="session")
 def photos(host):
-    """The examples' photos in the input folder, where `make comfyui` puts them."""
+    """What the examples load: photos, where `make comfyui` puts them, and a LoRA of the name that one saves."""
     for photo in (PROJECT / "example_workflows" / "photos").glob("*.png"):
-        host.upload_image(photo, photo.name)
+        shutil.copy(photo, host.base / "input")  # with all frames
+    loras = host.base / "models" / "loras"
+    loras.mkdir(parents=True, exist_ok=True)
+    save_file(small_lora(), loras / "glide_lora_00001_.safetensors")
 
 
 @pytest.fixture

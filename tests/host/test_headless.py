@@ -22,7 +22,8 @@ def titles(path):
 
 
 def test_every_template_has_a_graph_for_programs():
-    assert {path.name for path in EXAMPLES.glob("*.json")} == {path.name for path in GRAPHS}
+    """Templates are numbered, because the frontend sorts them by name."""
+    assert {path.name.partition("_")[2] for path in EXAMPLES.glob("*.json")} == {path.name for path in GRAPHS}
 
 
 @pytest.mark.parametrize("path", GRAPHS, ids=lambda path: path.stem)

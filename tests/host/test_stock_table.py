@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from glide_core.files import checkpoints
 from graphs import Graph, failure, latents
 from hosts import PROJECT
-from stock import defaults, far
+from stock import defaults, far, small_lora
 
 REFUSED_BY_NAME = runpy.run_path(str(PROJECT / "nodes" / "host" / "refused.py"))["REFUSED"]
 # Windows of 32 rows that do not see each other.
@@ -105,16 +105,13 @@ def infos(host):
     weights, config = checkpoints.read_model(checkpoints.find("tiny-base"))
     generator = torch.Generator().manual_seed(0)
     noisy = {name: w * (1 + 0.3 * torch.randn(w.shape, generator=generator)).to(w) for name, w in weights.items()}
-    width, rank = weights["time_embed.0.weight"].shape, 2
-    lora = {"up": torch.ones(width[0], rank), "down": torch.ones(rank, width[1])}
     layer = {"linear.weight": torch.eye(8), "linear.bias": torch.zeros(8)}
     models = host.base / "models"
     for folder in ("glide", "loras", "hypernetworks"):
         (models / folder).mkdir(parents=True, exist_ok=True)
     checkpoints.save(noisy, config, models / "glide" / "other.safetensors")
     (models / "glide" / "tokenizer.json").write_bytes((checkpoints.TINY_FOLDER / "tokenizer.json").read_bytes())
-    named = {f"diffusion_model.time_embed.0.lora_{half}.weight": 0.1 * tensor for half, tensor in lora.items()}
-    save_file(named, models / "loras" / "small.safetensors")
+    save_file(small_lora(), models / "loras" / "small.safetensors")
     torch.save({8: (layer, layer)}, models / "hypernetworks" / "small.pt")
     return host.object_info()
 

@@ -61,3 +61,21 @@ def test_training_in_comfyui(host):
     paint(graph, *graph.node("LoraLoader", 2, model=model, clip=clip, lora_name="trained.safetensors", **strengths))
     assert far(latents(host, graph)[0], after) < 1e-3
     assert "lora key not loaded" not in host.log()[logged:]
+
+
+@pytest.mark.slow
+def test_the_examples_train_and_use_a_lora(host, photos):
+    if host.object_info("TrainLoraNode")["output"][0] != "LORA_MODEL":
+        pytest.skip(f"TrainLoraNode of ComfyUI {host.version} has other inputs and outputs than the template's")
+    few = {"steps": "6"}
+    graph = Graph.example("train_lora", Paint_with_it=few, Paint_without_it=few, SaveLoRA={"prefix": "loras/example"})
+    for sampler in ("Paint without it", "Paint with it"):
+        graph.save([graph.number(sampler), 0])
+    before, after = latents(host, graph)
+    goal = torch.tensor(np.stack(lessons())).float().permute(0, 3, 1, 2).mean(dim=0) / 127.5 - 1
+    assert (after - goal).abs().mean() < 0.5 * (before - goal).abs().mean()
+
+    (saved,) = (host.base / "output" / "loras").glob("example*.safetensors")
+    graph = Graph.example("use_lora", LoraLoader={"lora_name": saved.name}, GlideSampler=few)
+    graph.save([graph.number("GlideSampler"), 0])
+    assert far(latents(host, graph)[0], after) < 1e-2

@@ -11,6 +11,14 @@ from graphs import Graph
 WORKFLOWS = sorted((Path(__file__).parents[2] / "example_workflows").glob("*.json"))
 
 
+LOOKS = ("PreviewImage", "ImageStitch")  # what templates show on the way, and programs do not need
+
+
+def trains_otherwise(host):
+    """Whether the host is so old that its TrainLoraNode has other inputs and outputs than the template."""
+    return host.object_info("TrainLoraNode")["output"][0] != "LORA_MODEL"
+
+
 def api_graph(name):
     """The API graph of the same name, with the example's default precision."""
     nodes = Graph.example(name)
@@ -56,6 +64,8 @@ def test_example_opens_as_meant(host, browser, path):
     if os.environ.get("GLIDE_SCREENSHOTS"):
         browser.screenshot(Path(os.environ["GLIDE_SCREENSHOTS"]) / f"{browser.url.rsplit(':', 1)[1]}-{path.stem}.png")
     assert all(node["known"] for node in browser.nodes())
-    shown = {id: node for id, node in browser.prompt().items() if node["class_type"] != "PreviewImage"}
-    assert comparable(told(host, shown)) == comparable(told(host, api_graph(path.stem)))
+    if path.stem.endswith("train_lora") and trains_otherwise(host):
+        return
+    shown = {id: node for id, node in browser.prompt().items() if node["class_type"] not in LOOKS}
+    assert comparable(told(host, shown)) == comparable(told(host, api_graph(path.stem.partition("_")[2])))
     assert not [error for error in browser.errors if "/extensions/glide-nodes/" in error]

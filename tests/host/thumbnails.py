@@ -5,6 +5,7 @@
 Look at each before you commit it. Needs a ComfyUI, see hosts.py, and the models that the graphs name.
 """
 
+import shutil
 import sys
 
 from PIL import Image
@@ -18,7 +19,7 @@ RUN_SECONDS = 3600
 
 
 def make(host, name):
-    graph = Graph.example(name)
+    graph = Graph.example(name.partition("_")[2])
     outputs = host.run(graph, RUN_SECONDS)
     picture = Image.fromarray(host.image(outputs[graph.number("SaveImage")]["images"][0]))
     picture.thumbnail((LONGEST, LONGEST))
@@ -27,10 +28,10 @@ def make(host, name):
 
 
 def main():
-    names = sys.argv[1:] or sorted(path.stem for path in EXAMPLES.glob("*.json") if not path.stem.startswith("openai"))
+    names = sys.argv[1:] or sorted(path.stem for path in EXAMPLES.glob("*.json") if "openai" not in path.stem)
     with Host(find_checkouts()[-1]) as host:
         for photo in (EXAMPLES / "photos").glob("*.png"):
-            host.upload_image(photo, photo.name)
+            shutil.copy(photo, host.base / "input")  # with all frames
         for name in names:
             make(host, name)
 
