@@ -10,7 +10,8 @@ def type_of(spec):
 def default_of(spec):
     options = spec[1] if len(spec) > 1 else {}
     choices = spec[0] if isinstance(spec[0], list) else options.get("options")
-    return options.get("default", choices[0] if choices else "")
+    empty = {"INT": 0, "FLOAT": 0.0, "BOOLEAN": False}.get(type_of(spec), "")
+    return options.get("default", choices[0] if choices else empty)
 
 
 def drawn(info, number, pos, size, values=(), title=None):
@@ -19,8 +20,9 @@ def drawn(info, number, pos, size, values=(), title=None):
     widgets = []
     for name, spec in specs.items():
         if type_of(spec) in WIDGETS:
-            widgets.append(dict(values).get(name, default_of(spec)))
-            if spec[1:] and spec[1].get("control_after_generate"):
+            value = dict(values).get(name)
+            widgets.append(default_of(spec) if value is None or isinstance(value, list) else value)
+            if name in ("seed", "noise_seed") or (spec[1:] and spec[1].get("control_after_generate")):
                 widgets.append("fixed")
             if spec[1:] and spec[1].get("image_upload"):
                 widgets.append("image")

@@ -49,7 +49,7 @@ def photos(host):
         shutil.copy(photo, host.base / "input")  # with all frames
     loras = host.base / "models" / "loras"
     loras.mkdir(parents=True, exist_ok=True)
-    save_file(small_lora(), loras / "glide_lora_00001_.safetensors")
+    save_file(small_lora(), loras / "glide_lora_50_steps_00001_.safetensors")
 
 
 @pytest.fixture
