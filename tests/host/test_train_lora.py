@@ -35,7 +35,7 @@ def test_training_in_comfyui(host):
     graph = Graph()
     model, clip, vae = graph.load()
     shown = graph.node("LoadImage", 2, image="lessons.png")[0]
-    numbers = {"batch_size": 1, "steps": 50, "learning_rate": 5e-3, "rank": 8, "seed": 1}
+    numbers = {"batch_size": 1, "steps": 50, "learning_rate": 5e-3, "rank": 8, "seed": 1, "training_dtype": "fp32"}
     links = {
         "model": model,
         "latents": graph.node("VAEEncode", pixels=shown, vae=vae),
