@@ -6,7 +6,7 @@ Screenshots of every stop are left in build/screenshots/<version>: look at them.
 import re
 
 import pytest
-from test_workflows import WORKFLOWS
+from test_workflows import WORKFLOWS, skip_other_training
 
 from hosts import PACK, PROJECT
 
@@ -71,7 +71,8 @@ def seen(page, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS if "openai" not in path.stem])
-def test_a_visit(photos, browser, stop, name):
+def test_a_visit(host, photos, browser, stop, name):
+    skip_other_training(host, name)
     page = browser.page
     page.evaluate(LISTEN, KINDS)
     open_template(page, name, stop)

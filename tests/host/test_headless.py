@@ -6,7 +6,7 @@ import json
 
 import pytest
 from PIL import Image
-from test_workflows import trains_otherwise
+from test_workflows import skip_other_training
 
 from hosts import PROJECT
 
@@ -45,8 +45,7 @@ def test_a_linter_finds_only_missing_models(host, schema, path):
     """Unknown nodes and inputs, missing ones, choices that are none, links that lead nowhere or to another type."""
     from comfy_lint.linter import coerce_workflow, lint_workflow
 
-    if path.stem == "train_lora" and trains_otherwise(host):
-        pytest.skip(f"TrainLoraNode of ComfyUI {host.version} has other inputs and outputs than the template's")
+    skip_other_training(host, path.stem)
     found = {(one.rule, one.field) for one in lint_workflow(coerce_workflow(read(path)), schema)}
     assert found == ({("invalid-enum", "checkpoint")} if path.stem.startswith("openai") else set())
 

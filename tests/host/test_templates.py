@@ -5,6 +5,7 @@ import json
 import pytest
 from template_list import TEMPLATES
 from templates import BLUE, EXAMPLES, RED, templates
+from test_workflows import trains_otherwise
 
 from hosts import PACK, find_checkouts
 
@@ -23,7 +24,7 @@ def read(path):
 
 
 def test_files_are_what_the_script_makes(host):
-    if host.checkout != find_checkouts()[-1]:
+    if trains_otherwise(host) or host.checkout != find_checkouts()[-1]:
         pytest.skip("the newest ComfyUI at hand tells the inputs of its nodes")
     made = templates(host.object_info())
     wrong = [name for name, content in made.items() if read(EXAMPLES / f"{name}.json") != content]

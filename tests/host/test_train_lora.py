@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_workflows import trains_otherwise
+from test_workflows import skip_other_training
 
 from graphs import Graph, latents
 from stock import defaults, far
@@ -66,8 +66,7 @@ def test_training_in_comfyui(host):
 
 @pytest.mark.slow
 def test_the_examples_train_and_use_a_lora(host, photos):
-    if trains_otherwise(host):
-        pytest.skip(f"TrainLoraNode of ComfyUI {host.version} has other inputs and outputs than the template's")
+    skip_other_training(host, "train_lora")
     few = {"steps": "6"}
     graph = Graph.example("train_lora", Paint_with_it=few, Paint_without_it=few, SaveLoRA={"prefix": "loras/example"})
     for sampler in ("Paint without it", "Paint with it"):

@@ -19,6 +19,12 @@ def trains_otherwise(host):
     return host.object_info("TrainLoraNode")["output"][0] != "LORA_MODEL"
 
 
+def skip_other_training(host, name):
+    """Skips the template `train_lora` where the host has other nodes for it."""
+    if name.endswith("train_lora") and trains_otherwise(host):
+        pytest.skip(f"ComfyUI {host.version} has other nodes to train a LoRA than the template's")
+
+
 def api_graph(name):
     """The API graph of the same name, with the example's default precision."""
     nodes = Graph.example(name)
@@ -59,13 +65,12 @@ def comparable(nodes):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_example_opens_as_meant(host, browser, path):
+    skip_other_training(host, path.stem)
     browser.load(path)
     browser.dismiss()
     if os.environ.get("GLIDE_SCREENSHOTS"):
         browser.screenshot(Path(os.environ["GLIDE_SCREENSHOTS"]) / f"{browser.url.rsplit(':', 1)[1]}-{path.stem}.png")
     assert all(node["known"] for node in browser.nodes())
-    if path.stem.endswith("train_lora") and trains_otherwise(host):
-        return
     shown = {id: node for id, node in browser.prompt().items() if node["class_type"] not in LOOKS}
     assert comparable(told(host, shown)) == comparable(told(host, api_graph(path.stem.partition("_")[2])))
     assert not [error for error in browser.errors if "/extensions/glide-nodes/" in error]
