@@ -23,7 +23,7 @@ demo: $(INSTALLED)
 
 # Several processes of one thread each are faster than one of several threads; each has a ComfyUI of its own at most.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadgroup \
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n logical --maxprocesses 4 \
 		-m "not slow and not nightly" -rs
 
 nightly: $(INSTALLED)

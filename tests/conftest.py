@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,18 @@ settings.register_profile("nightly", COMMON, max_examples=10_000)
 settings.load_profile("usual")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """One of several processes takes a file at once, or all tests of one ComfyUI, whose server then starts once."""
-    for item in items:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        item.add_marker(pytest.mark.xdist_group(str(params.get("host") or item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, name = nodeid.partition("::")
+            version = re.search(r"\[(\d+\.\d+\.\d+)\b", name)
+            return version[1] if version and file.startswith("tests/host/") else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
