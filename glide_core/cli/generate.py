@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..choices import PAINTED_IN
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import OptionError
 from ..prompts import Prompt, read_prompts
@@ -92,7 +93,7 @@ class Cascade:
 
     def painted_in(self, drawn: int, enlarged: int) -> dict[str, str]:
         """What a picture notes of so many that were drawn and enlarged together, for ``glide again``."""
-        return {outputs.PAINTED_IN: f"{max(drawn, self.least[0])},{max(enlarged, self.least[1])}"}
+        return {PAINTED_IN: f"{max(drawn, self.least[0])},{max(enlarged, self.least[1])}"}
 
 
 def _columns(jobs: list[Job], least: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
@@ -155,7 +156,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clip.clip_option(parser)
     clip.guidance_options(parser)
     clip.best_options(parser, "each picture")
-    add(f"--{outputs.PAINTED_IN}", type=_two_counts, default=(1, 1), help=argparse.SUPPRESS)  # for glide again
+    add(f"--{PAINTED_IN}", type=_two_counts, default=(1, 1), help=argparse.SUPPRESS)  # for glide again
 
 
 def run(args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -14,6 +15,7 @@ from glide_core.cli import main
 from glide_core.cli.study import KINDS
 from glide_core.cli.study_sections import sections_of
 from glide_core.cli.words import of_checkpoint
+from glide_core.device import DTYPES, pick_dtype
 from glide_core.files import checkpoints
 from glide_core.images import read_parameters, to_uint8
 from glide_core.study.builtin import EMBEDDED
@@ -42,7 +44,7 @@ def failure(capsys, folder, *argv):
 
 
 def test_the_pictures_are_those_of_glide_generate(guidance_study, table):
-    stage = Stage.load("tiny-base")
+    stage = Stage.load("tiny-base", dtype=DTYPES[pick_dtype("auto", torch.device("cpu"))])  # as commands do
     rows = table(guidance_study)
     assert [(row["row"], row["column"]) for row in rows] == [(f"seed {k}", v) for k in "01" for v in "13"]
     for scale in (1.0, 3.0):
