@@ -21,6 +21,7 @@ from glide_core.images import read_parameters, to_uint8
 from glide_core.study.builtin import EMBEDDED
 from glide_core.tiny import asked as scenes
 from glide_core.tiny.scenes import COLOURS, held_out
+from small_models import small_lora
 
 PROMPT = "a red circle on a blue background"
 SMALL = ["--stage", "base", "--steps", "2"]
@@ -186,16 +187,7 @@ def test_where_every_cell_fails_the_page_says_why(tmp_path, capsys):
 
 
 def test_a_lora_changes_the_picture(tmp_path, table):
-    from glide_core.train import lora
-
-    model = checkpoints.load_model("tiny-base")
-    model.requires_grad_(True)
-    lora.add(model, 2)
-    for layer in model.modules():
-        if isinstance(layer, lora.LowRank):
-            layer.up.data += 0.05
-    lora.save(model, tmp_path / "mine.safetensors")
-    file = tmp_path / "mine.safetensors"
+    file = small_lora(tmp_path / "mine.safetensors")
     study(tmp_path / "out", "axes", PROMPT, "--x", f"lora=; {file}:0; {file}", *SMALL)
     none, zero, one = (np.asarray(Image.open(tmp_path / "out" / row["file"])) for row in table(tmp_path / "out"))
     assert (none == zero).all() and (none != one).any()
