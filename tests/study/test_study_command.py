@@ -134,7 +134,7 @@ def test_steps_are_compared_for_several_samplers():
 @pytest.mark.parametrize("checkpoint, upsampler", [("tiny", "tiny-upsample"), ("openai", "upsample")])
 def test_all_asks_every_question_in_the_words_of_the_models(checkpoint, upsampler):
     sections = sections_of(cli._parse(["study", "all", "--checkpoint", checkpoint]))
-    assert {section.name.partition("-")[0] for section in sections} == set(KINDS) - {"axes", "all"}
+    assert {section.name.partition("-")[0] for section in sections} == set(KINDS) - {"axes", "shards", "all"}
     assert len({section.name for section in sections}) == len(sections)
     cells = [placed.cell for section in sections for placed in section.placed]
     assert {cell.upsampler for cell in cells} <= {upsampler, None}
