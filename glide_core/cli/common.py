@@ -129,10 +129,10 @@ def sampling_options(
     )
     add(
         f"--{prefix}noise-offset",
-        type=number(0, 1),
-        metavar="STD",
-        help="shift each colour of the initial noise by chance, for a model that was trained so, such as the embedded "
-        "base with 0.15 (default: 0)",
+        type=noise_offset_option,
+        metavar="STD,STD",
+        help="low frequencies of the initial noise, for a model that was trained with them by `glide train "
+        "--noise-offset`, such as the embedded base with 0.15,0.15 (default: 0)",
     )
     old_name(add, f"--{prefix}guidance", f"{prefix}guidance_scale", number(0, 100))
     old_name(add, f"--{prefix}temp", f"{prefix}temperature", number(0, 10))
@@ -144,13 +144,14 @@ def old_name(add: Callable[..., Any], option: str, dest: str, type: Callable[[st
 
 
 def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
-    from ..diffusion.options import Sampling
+    from ..diffusion.options import Sampling, parse_noise_offset
 
     names = ("steps", "sampler", "guidance_scale", "eta", "threshold", "temperature")
     values = {name: getattr(args, prefix + name) for name in names}
-    optional = ("guidance_from", "guidance_until", "cache_interval", "noise_offset")
+    optional = ("guidance_from", "guidance_until", "cache_interval")
     chosen = {name: getattr(args, prefix + name) for name in optional}
     values |= {name: value for name, value in chosen.items() if value is not None}
+    values["noise_offset"] = parse_noise_offset(getattr(args, prefix + "noise_offset") or "0")
     return Sampling(**values, as_reference="as_reference" in args)
 
 
@@ -222,6 +223,17 @@ def seed_option(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number, nor the word random") from error
+
+
+def noise_offset_option(text: str) -> str:
+    """The value of ``--noise-offset``, as pictures note it."""
+    from ..diffusion.options import parse_noise_offset
+
+    try:
+        parse_noise_offset(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def steps_option(text: str) -> str:

@@ -114,8 +114,8 @@ def _shared_options(parser: argparse.ArgumentParser, *, many_samplers: bool) -> 
     many = {"nargs": "+"} if many_samplers else {}
     add("--sampler", choices=SAMPLERS, **many, help="one of ddpm, ddim, plms, dpmpp_2m, euler")  # type: ignore[arg-type]
     add("--guidance-scale", type=common.number(0, 100), metavar="SCALE", help="default: 3; of bias 1, or 3 of OpenAI's")
-    offset_help = "see `glide generate --help` (default: 0; of bias with the embedded models 0.15)"
-    add("--noise-offset", type=common.number(0, 1), metavar="STD", help=offset_help)
+    offset_help = "see `glide generate --help` (default: 0; of bias that of the base model's training)"
+    add("--noise-offset", type=common.noise_offset_option, metavar="STD,STD", help=offset_help)
     add("--clip-guidance", type=common.number(0, 1000), default=0.0, metavar="SCALE", help="default: 0")
     add("--upsample-steps", type=common.steps_option, metavar="STEPS", help="of the upsampler")
     add("--upsample-sampler", choices=SAMPLERS, help="of the upsampler (default: ddim)")

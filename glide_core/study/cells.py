@@ -152,6 +152,8 @@ def _options(prefix: str, options: Sampling) -> dict[str, Any]:
     plain, values = asdict(Sampling()), asdict(options)
     always = ("steps", "sampler", "guidance_scale", "eta", "temperature")
     chosen = {name: value for name, value in values.items() if name in always or value != plain[name]}
+    if options.noise_offset:
+        chosen["noise_offset"] = ",".join(map(str, options.noise_offset))
     return {f"{prefix}{name.replace('_', '-')}": value for name, value in chosen.items()}
 
 

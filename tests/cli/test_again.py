@@ -49,7 +49,7 @@ def same_file(a, b):
     "options",
     [
         ["--negative", "x", "--guidance-scale", "2", "--threshold", "0.9", "--batch", "2"],
-        ["--stage", "base", "--seed", "-5", "--batch", "2", "--as-reference"],
+        ["--stage", "base", "--seed", "-5", "--batch", "2", "--as-reference", "--noise-offset", "0.2,0.1"],
         ["--best-of", "3", "--keep", "2", "--stage", "base", "--clip-guidance", "5"],
     ],
     ids=["batch", "base", "best of"],

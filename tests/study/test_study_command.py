@@ -160,6 +160,24 @@ def test_bias_counts_labels_against_the_training_data(tmp_path):
     counts = pandas.read_csv(tmp_path / "counts.csv")
     assert list(counts["label"]) == list(COLOURS) and counts["known"].sum() == pytest.approx(1)
     assert counts["count"].sum() == counts["of"][0] <= 4
+    assert {read_parameters(path)["noise-offset"] for path in (tmp_path / "cells").iterdir()} == {"0.15,0.15"}
+
+
+def test_bias_starts_from_the_noise_of_the_training_unless_told_otherwise(tmp_path):
+    own = tmp_path / "own.safetensors"
+    checkpoints.save(*checkpoints.read_model(checkpoints.find("tiny-base")), own, notes={"noise_offset": "0.1"})
+    for argv, offset in (
+        (["--checkpoint", "tiny"], (0.15, 0.15)),
+        (["--checkpoint", str(own), "--stage", "base"], (0.1,)),
+        (["--checkpoint", "none.safetensors", "--stage", "base"], ()),
+        (["--noise-offset", "0"], ()),
+        (["--noise-offset", "0.2,0.1"], (0.2, 0.1)),
+    ):
+        (section,) = sections_of(cli._parse(["study", "bias", "a star", "--labels", "red", "blue", *argv]))
+        assert {placed.cell.sampling.noise_offset for placed in section.placed} == {offset}
+        assert (",".join(map(str, offset)) in section.text) and ("low frequencies" in section.text) == bool(offset)
+    (section, *_) = sections_of(cli._parse(["study", "all"]))
+    assert section.placed[0].cell.sampling.noise_offset == ()
 
 
 def test_bias_with_other_labels_is_told_by_clip(tmp_path):
