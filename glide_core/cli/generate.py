@@ -140,6 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tiny (embedded; the default), openai (after `glide fetch base upsample`), or the file of a base model",
     )
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
+    add("--lora", metavar="FILE[:STRENGTH]", help="what `glide train --lora` wrote, to add to the base model")
     common.reference_option(parser)
     preset_option(parser, base="", upsampler="upsample-")
     common.sampling_options(
@@ -173,7 +174,8 @@ def run(args: argparse.Namespace) -> None:
         outputs.require_output("--sheet" if path in sheets else "--output", path)
     outputs.require_distinct({"--output": written, "--sheet": sheets}, {"--prompts": args.prompts})
     where = common.compute(args)
-    recorded = common.parameters(args, where, {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args)})
+    models = {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args), "clip": clip.guiding_name(args)}
+    recorded = common.parameters(args, where, models)
     todo = _unmade(jobs, recorded, args.overwrite) if args.prompts else jobs
     if todo:
         cascade = _cascade(args, where)
@@ -305,7 +307,7 @@ def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
     upsampler = _upsampler_name(args)
     guide, upsample_guide = clip.guides(args, where)
     return Cascade(
-        common.load_stage(where, "--checkpoint", _base_name(args), "base"),
+        common.load_stage(where, "--checkpoint", _base_name(args), "base", args.lora),
         common.load_stage(where, "--upsampler", upsampler, "upsample") if upsampler else None,
         common.sampling(args),
         common.sampling(args, "upsample_"),

@@ -145,7 +145,7 @@ class Trainer(Training[Text2Im]):
         """See ``Training``."""
         config, average = self.model.config, self.ema.module
         write_text_whole(self.out / f"{config.kind}.tokenizer.json", self.tokenizer.to_json())
-        notes = {"step": self.step}
+        notes = {"step": self.step, checkpoints.NOISE_OFFSET_KEY: ",".join(map(str, self.options.noise_offset))}
         checkpoints.save(lora.merged(average), config, self.model_path, dtype=torch.float16, notes=notes)
         if lora.has_additions(average):
             lora.save(average, self.lora_path, notes=notes)
