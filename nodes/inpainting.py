@@ -42,7 +42,9 @@ class GlideInpaint(io.ComfyNode):
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL of a GLIDE inpainting base model."),
                 io.Conditioning.Input(
-                    "positive", tooltip="The prompt: what the whole picture shows once it is repainted."
+                    "positive",
+                    tooltip="The prompt: what the whole picture shows once it is repainted. For several squares "
+                    "GlidePrompts gives each its own.",
                 ),
                 io.Image.Input(
                     "image",

@@ -143,10 +143,10 @@ class GlideCrop(io.ComfyNode):
     ) -> io.NodeOutput:
         with named("GlideCrop"):
             crop = Crop(crop_factor, squares, grow, square_side, invert_mask, fill_holes, blur)
-            several = len(image) == 1 and mask.ndim == 3 and len(mask) > 1 and squares == WHOLE
+            several = len(image) == 1 and mask.ndim == 3 and len(mask) > 1 and squares != NEXT
             mask, specks = crop.prepared(image.expand(len(mask), -1, -1, -1) if several else image, mask)
             found = crop.placed(mask)
-            if several:  # a square for each mask, all of the one picture
+            if several:  # squares for each mask, all of the one picture
                 found = [dataclasses.replace(square, batch_index=0) for square in found]
                 mask = mask.amax(dim=0, keepdim=True)
             crops, masks = regions.cut(image, mask, found, size, interpolation)

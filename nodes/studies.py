@@ -59,7 +59,8 @@ class GlidePrompts(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="Encodes all prompts as one CONDITIONING, for a latent whose batch_size is their number.",
+                    tooltip="Encodes all prompts as one CONDITIONING, for a latent whose batch_size is their number, "
+                    "or for as many squares of GlideCrop.",
                 ),
             ],
             outputs=[

@@ -107,6 +107,13 @@ def test_the_readme_has_every_node_in_its_table():
     assert sorted(named) == sorted(node_ids())
 
 
+def test_the_page_about_comfyui_has_every_node_and_every_template_once():
+    page = (ROOT / "docs" / "comfyui.md").read_text()
+    assert sorted(re.findall(r"\*\*((?:Empty)?Glide\w+)\*\*", page)) == sorted(node_ids())
+    templates = sorted((ROOT / "example_workflows").glob("*.json"))
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [path.stem.partition("_")[2] for path in templates]
+
+
 @pages
 def test_named_files_exist(page):
     text = page.read_text()

@@ -118,6 +118,22 @@ TEMPLATES = [
         "Second mask",
     ),
     Template(
+        "edit_regions",
+        f"{where('wall_regions.png')} {MASK} Every part that you paint over by itself becomes a square of its own, and "
+        "all are repainted at once.\n\nChange the prompts first: one a line, the first for the part that begins "
+        "highest in the photo. GlideCrop shows the numbers. Each says what its whole square shows afterwards.",
+        {
+            "Models": MODELS,
+            "Photo and prompts": ["Photo", "Prompts"],
+            "Cut out": ["GlideCrop"],
+            "Repaint": ["GlideInpaint"],
+            "Enlarge": ["GlideUpsampler"],
+            "Put back": ["GlideStitch", "SaveImage"],
+            "Before and after": ["Side by side", "Compare"],
+        },
+        compared(("Photo", 0), ("GlideStitch", 0)),
+    ),
+    Template(
         "train_lora",
         f"{where('lessons.png')} It holds 8 pictures as an animated PNG. Your own: Batch Images, or Load Image Dataset "
         "from Folder, in the place of LoadImage; their caption goes into the prompt.\n\nChange the pictures and the "
@@ -196,6 +212,71 @@ TEMPLATES = [
             "How to paint": ["GlideNoise", "CFGGuider", "GlideSamplerSelect", "GlideScheduler"],
             "Paint": ["SamplerCustomAdvanced"],
             "Enlarge": ["GlideUpsampler"],
+            "Picture": ["SaveImage"],
+        },
+    ),
+    Template(
+        "clip_best_of",
+        "Paints four small pictures, led by GLIDE's noised CLIP, keeps the one that fits best, and enlarges it. Change "
+        "the text in its three places first, then batch_size of the latent and the scale of GlideCLIPGuidance.",
+        {
+            "Models": [*MODELS, "Noised CLIP"],
+            "Prompt": ["Prompt", "4 tries"],
+            "Paint": ["GlideCLIPGuidance", "GlideSampler"],
+            "Choose": ["64x64", "GlideBest"],
+            "Enlarge": ["GlideUpsampler"],
+            "Picture": ["SaveImage"],
+        },
+        SMALL,
+    ),
+    Template(
+        "study_guidance",
+        "A labelled picture of guidance scales and seeds. Change the axes of GlideSweep first: a name and its values, "
+        "as guidance=1,2,3 or seed=0..3. Connect its other outputs for the other axes: steps, sampler, prompt.",
+        {
+            "Model": ["Base model"],
+            "Prompt": ["Prompt", "EmptyGlideLatent"],
+            "Values": ["GlideSweep"],
+            "Paint": ["GlideSampler"],
+            "Grid": ["GlideGrid"],
+            "Picture": ["SaveImage"],
+        },
+    ),
+    Template(
+        "study_temperature",
+        "What the temperature of the upsampler does: the same small picture, enlarged once for each value. Change the "
+        "values of GlideSweep first, then the prompt.",
+        {
+            "Models": MODELS,
+            "Prompt": ["Prompt", "EmptyGlideLatent"],
+            "Values": ["GlideSweep"],
+            "Paint": ["GlideSampler"],
+            "Enlarge": ["GlideUpsampler"],
+            "Grid": ["GlideGrid"],
+            "Picture": ["SaveImage"],
+        },
+    ),
+    Template(
+        "study_styles",
+        "A picture for each prompt of a list. Change the text of GlidePrompts first: one prompt a line, and {a|b} "
+        "stands for either.",
+        {
+            "Model": ["Base model"],
+            "Prompts": ["GlidePrompts", "Prompts", "EmptyGlideLatent"],
+            "Paint": ["GlideSampler"],
+            "Grid": ["GlideGrid"],
+            "Picture": ["SaveImage"],
+        },
+    ),
+    Template(
+        "study_bias",
+        "What a model paints where the prompt leaves it open: GlideTally tells which label fits each picture best, and "
+        "draws how many there are. Change the prompt and the labels first, then batch_size: the more, the surer.",
+        {
+            "Models": ["Base model", "GlideCLIPLoader"],
+            "Prompt": ["Prompt", "EmptyGlideLatent"],
+            "Paint": ["GlideSampler"],
+            "Count": ["GlideTally"],
             "Picture": ["SaveImage"],
         },
     ),

@@ -1,10 +1,12 @@
-"""A prompt for each region of one repainted picture, and the changes that GlideCrop makes to a mask."""
+"""A prompt for each region: of one repainted picture, and of a photo with a square for each. And the changes that
+GlideCrop makes to a mask."""
 
 import numpy as np
+import pytest
 from PIL import Image
 from test_inpainting_nodes import painting
 
-from graphs import INPAINT, PROMPT, Graph, latents, pictures
+from graphs import INPAINT, PROMPT, Graph, failure, finished_latents, latents, pictures
 
 OTHER = "a yellow star on a green background"
 ROUNDING = 2e-3  # other batches round otherwise
@@ -86,3 +88,69 @@ def test_changes_of_a_mask(host):
     assert filled[20:44, 20:44].min() == 255 and filled.sum() == 255 * 24 * 24
     blurred = crop_mask(host, fill_holes=True, blur=4)
     assert blurred[32, 32] == 255 and 0 < blurred[32, 18] < blurred[32, 22] < 255 and blurred[32, 14] == 0
+
+
+PHOTO = 192
+HOLES = [(110, 20, 40, 40), (20, 70, 48, 48)]  # left, top, width, height; the first one begins higher
+SAMPLING = {"steps": "1", "sampler": "euler", "guidance_scale": 3.0, "eta": 0.0}
+HARD = {"blend": "hard", "feather": 0, "match_colours": False}
+
+
+class SeveralSquares(Regions):
+    """A photo with two holes: GlideCrop cuts a square for each, and GlideInpaint repaints both at once."""
+
+    def __init__(self, host, holes=HOLES):
+        super().__init__(host, PHOTO, holes[0])
+        self.masks = [self.hole, *(self.rectangle(*hole) for hole in holes[1:])]
+
+    def prompts(self, *texts):
+        return self.node("GlidePrompts", 6, text="\n".join(texts), clip=[self.model[0], 1])[3]
+
+    def mask(self, one):
+        """Both holes in one mask, or as a batch of two."""
+        if one:
+            parts = {"destination": self.masks[0], "source": self.masks[1]}
+            return self.node("MaskComposite", **parts, x=0, y=0, operation="add")
+        first, second = (self.node("MaskToImage", mask=mask) for mask in self.masks)
+        both = self.node("ImageBatch", image1=first, image2=second)
+        return self.node("ImageToMask", image=both, channel="red")
+
+    def cut(self, one, crop_factor=2.0):
+        options = {"crop_factor": crop_factor, "size": 64, "grow": 0, "interpolation": "area", "square_side": 0}
+        return self.node("GlideCrop", 3, image=self.image, mask=self.mask(one), squares="each region", **options)
+
+    def repaint(self, positive, crop, mask):
+        links = {"model": self.model, "positive": positive, "image": crop, "mask": mask}
+        return self.node("GlideInpaint", 2, **links, **SAMPLING, seed=1, hide_until=0.0, denoise=1.0)
+
+
+@pytest.mark.parametrize("one", [True, False], ids=["one mask", "a mask each"])
+def test_a_prompt_for_each_square(host, one):
+    """Each is painted as its prompt alone would have it, and put back where it was."""
+    graph = SeveralSquares(host)
+    crop, mask, regions = graph.cut(one)
+    both = graph.prompts(PROMPT, OTHER)
+    for positive in (both, graph.first, graph.second):
+        latent, painted = graph.repaint(positive, crop, mask)
+        graph.save(latent)
+        if positive is both:
+            stitched = graph.node("GlideStitch", 2, crop=painted, regions=regions, **HARD)[0]
+            graph.node("SaveImage", images=stitched, filename_prefix="squares")
+    outputs = host.run(graph)
+    own, first, second = finished_latents(host, graph, outputs)
+    assert (own[0] - first[0]).abs().max() < ROUNDING and (own[1] - second[1]).abs().max() < ROUNDING
+    assert (first - second).abs().amax(dim=(1, 2, 3)).min() > 0.05
+    (picture,) = (host.image(entry).astype(int) for entry in outputs[graph.number("SaveImage")]["images"])
+    differs = (np.abs(picture - painting(PHOTO)) > 1).any(axis=-1)
+    for left, top, width, height in HOLES:
+        hole = np.s_[top : top + height, left : left + width]
+        assert differs[hole].mean() > 0.5
+        differs[hole] = False
+    assert not differs.any()
+
+
+def test_as_many_prompts_as_squares(host):
+    graph = SeveralSquares(host)
+    crop, mask, _ = graph.cut(one=True)
+    graph.save(graph.repaint(graph.prompts(PROMPT, OTHER, PROMPT), crop, mask)[0])
+    assert "GlideInpaint: positive holds 3 prompts for 2 pictures" in failure(host, graph)

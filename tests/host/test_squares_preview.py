@@ -139,3 +139,22 @@ def test_the_square_moves_with_the_factor(host, browser, photo, vue):
     square.wait_for(state="detached")
     assert set(browser.prompt()["2"]["inputs"]).isdisjoint({"glide_squares"})
     assert not [error for error in browser.errors if "/extensions/glide-nodes/" in error]
+
+
+@pytest.mark.slow
+def test_several_squares_have_numbers(host, browser):
+    """In the order of the squares, which is that of their prompts."""
+    page, numbers = browser.page, browser.page.get_by_test_id("glide-number")
+    pixels = np.full((SIZE[1], SIZE[0], 4), 255, np.uint8)
+    pixels[120:160, 20:70, 3] = pixels[30:60, 200:250, 3] = 0
+    host.upload_image(Image.fromarray(pixels), "hole.png")
+    page.evaluate(OPEN, GRAPH)
+    browser.dismiss()
+    page.get_by_test_id("glide-square").wait_for()
+    assert numbers.count() == 0
+    page.evaluate(SET, ["squares", "each region"])
+    numbers.nth(1).wait_for()
+    assert numbers.all_text_contents() == ["1", "2"]
+    first, second = (numbers.nth(place).bounding_box() for place in range(2))
+    assert first["x"] > second["x"] and first["y"] < second["y"]
+    browser.shot("squares-numbered")

@@ -16,6 +16,13 @@ CHOSEN = {"checkpoint", "text", "seed"}
 OF_ONE = {
     "outpaint": {"squares", "right"},
     "sketch_to_image": {"crop_factor", "denoise"},
+    "edit_regions": {"squares"},
+    "clip_best_of": {"batch_size"},
+    # Many pictures: fewer steps, and what is studied.
+    "study_guidance": {"sampler", "steps", "y", "filename_prefix"},
+    "study_temperature": {"sampler", "steps", "x", "y", "filename_prefix"},
+    "study_styles": {"sampler", "steps", "filename_prefix"},
+    "study_bias": {"sampler", "steps", "guidance_scale", "batch_size", "labels"},
 }
 
 

@@ -38,11 +38,24 @@ function drawn(tag, attributes) {
     return made
 }
 
-// A square in white with blue dashes: it is seen on every photo.
-function frames({ left, top, side }) {
-    const place = { x: left, y: top, width: side, height: side, fill: "none", "vector-effect": "non-scaling-stroke" }
-    const dashed = { stroke: COLOURS.chosen, "stroke-width": 2, "stroke-dasharray": "6 4", "data-testid": "glide-square" }
-    return [drawn("rect", { ...place, stroke: "white", "stroke-width": 2 }), drawn("rect", { ...place, ...dashed })]
+// A square in white with blue dashes: it is seen on every photo. Of several each has its number, by which it gets its
+// prompt from a list.
+function framed({ left, top, side }, place, squares) {
+    const look = { x: left, y: top, width: side, height: side, fill: "none", "vector-effect": "non-scaling-stroke" }
+    const white = drawn("rect", { ...look, stroke: "white", "stroke-width": 2 })
+    const dashed = drawn("rect", { ...look, stroke: COLOURS.chosen, "stroke-width": 2, "stroke-dasharray": "6 4" })
+    dashed.dataset.testid = "glide-square"
+    if (squares.length === 1) return [white, dashed]
+    return [white, dashed, numbered(left + side / 2, top + side / 2, side / 5, place + 1)]
+}
+
+function numbered(x, y, size, number) {
+    const place = { x, y, "text-anchor": "middle", "dominant-baseline": "central" }
+    const look = { fill: "white", stroke: COLOURS.chosen, "stroke-width": size / 10, "paint-order": "stroke" }
+    const label = drawn("text", { ...place, ...look, "font-size": size, "font-weight": "bold" })
+    label.dataset.testid = "glide-number"
+    label.textContent = number
+    return label
 }
 
 function draw(node, panel, answer) {
@@ -53,7 +66,7 @@ function draw(node, panel, answer) {
         const stage = drawn("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", height: "100%", role: "img" })
         const told = say("squares", "The photo: what is painted is red, and each square that is cut out is framed.")
         stage.setAttribute("aria-label", told)
-        stage.append(drawn("image", { href: photo, width, height }), ...squares.flatMap(frames))
+        stage.append(drawn("image", { href: photo, width, height }), ...squares.flatMap(framed))
         panel.root.append(stage)
     }
     fit(node)
