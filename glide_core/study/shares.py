@@ -15,7 +15,7 @@ class Count:
 
     Attributes:
         count, of: so many of so many pictures.
-        low, high: the 95 % interval of the share.
+        low, high: the 95 % interval of the share; those of all labels hold together 95 times of 100.
         uniform: the share that every label would have if all were equally frequent.
         known: the share in the training data, or None where nobody knows it.
     """
@@ -54,12 +54,13 @@ def counts(found: Sequence[str | None], labels: Sequence[str], known: dict[str, 
     of = sum(times.values())
     if not of:
         return []
+    together = len(labels) if len(labels) > 2 else 1  # the shares of two labels say the same
     return [
         Count(
             label,
             times[label],
             of,
-            *wilson(times[label], of),
+            *wilson(times[label], of, together),
             uniform=1 / len(labels),
             known=None if known is None else known.get(label, 0.0),
         )

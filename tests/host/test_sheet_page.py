@@ -5,11 +5,14 @@ import json
 import pytest
 from test_browser import AT_REST, execute
 
+from browser import READY
 from glide_core.diffusion.noise import picture_seed
 
 READ = """() => navigator.clipboard.readText()"""
 VALUE = """([type, name]) => app.graph.nodes.find((node) => node.type === type).widgets
     .find((widget) => widget.name === name).value"""
+SET = """([type, name, value]) => app.graph.nodes.find((node) => node.type === type).widgets
+    .find((widget) => widget.name === name).value = value"""
 KEPT = "(type) => app.graph.serialize().nodes.find((node) => node.type === type).properties.glide_favourites ?? []"
 FOCUS = """(type) => {
     const node = app.graph.nodes.find((node) => node.type === type)
@@ -195,15 +198,68 @@ def test_a_sheet(browser, make, count, vue):
     browser.load(saved)  # as a workflow that is opened again
     browser.dismiss()
     focus(page, kind)
-    kept_thumb = page.get_by_test_id(f"glide-sheet-{kind}").locator("[role=option]")
-    kept_thumb.first.wait_for()
-    assert kept_thumb.count() == 1 and "\N{BLACK STAR}" in kept_thumb.first.inner_text()
+    kept_thumb = page.get_by_test_id(f"glide-sheet-{kind}").locator("[role=option]", has_text="\N{BLACK STAR}")
+    kept_thumb.wait_for()
     assert page.evaluate(KEPT, kind) == [kept]
-    kept_thumb.first.click()
+    kept_thumb.click()
     page.keyboard.press("f")
     assert page.evaluate(KEPT, kind) == []
     assert all("glide_sheet" not in node["inputs"] for node in browser.prompt().values())
     assert not [error for error in browser.errors if "/extensions/glide-nodes/" in error]
+
+
+SEEDS = """(kind) => [...document.querySelectorAll(`[data-testid=glide-sheet-${kind}] [role=option]`)]
+    .map((thumb) => thumb.title)"""
+FIRST = "(told) => document.querySelector('[role=option]')?.title.startsWith(told)"
+DONE = "() => { window.done = 0; app.api.addEventListener('execution_success', () => window.done++) }"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make, count", [(of_a_batch, 4), (of_a_sweep, 6)])
+def test_a_page_that_is_loaded_anew_shows_the_last_run(browser, make, count):
+    page = browser.page
+    flow, kind = make(25)
+    browser.use_vue_nodes(False)
+    browser.load(flow)
+    browser.dismiss()
+    focus(page, kind)
+    run(page, kind, count)
+    told = page.evaluate(SEEDS, kind)
+    page.reload()
+    page.wait_for_function(READY)
+    browser.load(flow)
+    page.wait_for_function(f"(kind) => ({SEEDS})(kind).length === {count}", arg=kind)
+    assert page.evaluate(SEEDS, kind) == told
+    browser.shot(f"sheet-{kind}-anew")
+    if kind == "GlideSampler":
+        other, _ = make(26)  # the page may have chosen a new seed after the run
+        browser.load(other)
+        page.wait_for_function(f"(kind) => ({SEEDS})(kind).length === {count}", arg=kind)
+        assert page.evaluate(SEEDS, kind) == told
+    empty, _ = make(25)
+    next(node for node in empty["nodes"] if node["type"] == "GlideTextEncode")["widgets_values"] = ["a blue star"]
+    browser.load(empty)
+    page.wait_for_timeout(1000)
+    assert page.evaluate(SEEDS, kind) == []
+
+
+@pytest.mark.slow
+def test_pictures_from_the_cache_are_shown(browser):
+    """A node that the host takes from its cache tells nothing, and the sheet would go on showing the run before."""
+    page = browser.page
+    flow, kind = of_a_batch(28)
+    browser.use_vue_nodes(False)
+    browser.load(flow)
+    browser.dismiss()
+    page.evaluate(DONE)
+    told = []
+    for done, seed in enumerate((28, 29, 28), start=1):
+        page.evaluate(SET, ["GlideSampler", "seed", seed])
+        execute(page, "Comfy.QueuePrompt")
+        page.wait_for_function(f"() => window.done === {done}")
+        page.wait_for_function(FIRST, arg=f"seed {seed},")
+        told.append(page.evaluate(SEEDS, kind))
+    assert told[0] == told[2] != told[1]
 
 
 @pytest.mark.slow
@@ -215,7 +271,7 @@ def test_one_picture_needs_no_sheet(browser):
     browser.load(flow)
     browser.dismiss()
     page = browser.page
-    page.evaluate("() => { window.done = 0; app.api.addEventListener('execution_success', () => window.done++) }")
+    page.evaluate(DONE)
     execute(page, "Comfy.QueuePrompt")
     page.wait_for_function("() => window.done")
     assert page.get_by_test_id("glide-sheet-GlideSampler").locator("visible=true").count() == 0

@@ -6,6 +6,7 @@ import { app } from "../../../scripts/app.js"
 import { api } from "../../../scripts/api.js"
 import { addPanel, after, button, COLOURS, element, fit, say } from "./parts.js"
 import { pick } from "./pick.js"
+import { recall } from "./recall.js"
 import { zoom } from "./zoom.js"
 
 const NODES = ["GlideSampler", "GlideBest", "GlideGrid"]
@@ -215,11 +216,16 @@ async function toClipboard(text) {
     field.remove()
 }
 
+const sheets = new Map() // by the nodes
+
 app.registerExtension({
     name: "glide.sheet",
+    afterConfigureGraph: recall(() => [...sheets.keys()], "glide_sheet", (node, list) => sheets.get(node)?.take(list)),
     nodeCreated(node) {
         if (!NODES.includes(node.comfyClass)) return
         const sheet = new Sheet(node)
+        sheets.set(node, sheet)
+        after(node, "onRemoved", () => sheets.delete(node))
         after(node, "onExecuted", (output) => output?.glide_sheet?.length && sheet.take(output.glide_sheet))
         after(node, "onConfigure", () => sheet.show())
         after(node, "onResize", () => sheet.reflow())
