@@ -23,6 +23,7 @@ FOCUS = """(type) => {
     app.canvas.setDirty(true, true)
 }"""
 PROMPT = "a red circle on a blue background"
+DONE = "() => { window.done = 0; app.api.addEventListener('execution_success', () => window.done++) }"
 
 
 class Workflow(dict):
@@ -119,8 +120,10 @@ def focus(page, kind):
 
 
 def run(page, kind, count):
-    """Run the graph until the sheet of a node has so many thumbnails, all of them loaded; the sheet."""
+    """Run the graph to its end, until the sheet of a node has so many thumbnails, all of them loaded; the sheet."""
+    page.evaluate(DONE)  # the sheet may show an earlier run until then
     execute(page, "Comfy.QueuePrompt")
+    page.wait_for_function("() => window.done")
     page.wait_for_function(
         "([kind, count]) => [...document.querySelectorAll(`[data-testid=glide-sheet-${kind}] [role=option] img`)]"
         ".filter((image) => image.complete && image.naturalWidth === 64).length === count",
@@ -211,7 +214,6 @@ def test_a_sheet(browser, make, count, vue):
 SEEDS = """(kind) => [...document.querySelectorAll(`[data-testid=glide-sheet-${kind}] [role=option]`)]
     .map((thumb) => thumb.title)"""
 FIRST = "(told) => document.querySelector('[role=option]')?.title.startsWith(told)"
-DONE = "() => { window.done = 0; app.api.addEventListener('execution_success', () => window.done++) }"
 
 
 @pytest.mark.slow
