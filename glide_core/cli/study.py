@@ -109,7 +109,7 @@ def _shared_options(parser: argparse.ArgumentParser, *, many_samplers: bool) -> 
     add("--scorer", metavar="NAME", help=clip.SCORER_HELP)
     add = parser.add_argument_group(
         "sampling",
-        "by default: 20 steps of ddim (of bias 50), and 5 for the upsampler; with OpenAI's models 50 of ddpm, and fast27",
+        "by default: 20 steps of ddim (of bias 50), and 5 for the upsampler; with OpenAI's 50 of ddpm, and fast27",
     ).add_argument
     add("--steps", type=common.steps_option, metavar="STEPS", help="see `glide generate --help`")
     many = {"nargs": "+"} if many_samplers else {}

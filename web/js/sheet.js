@@ -134,6 +134,7 @@ class Sheet {
             told(entry),
         )
         const star = element("span", { position: "absolute", right: "4px", top: "2px", color: "#ffc83d", fontSize: "14px" })
+        star.style.textShadow = "0 0 2px black, 0 0 2px black" // so that it is seen on white pictures, too
         const made = element("div", { position: "relative", cursor: "pointer", borderRadius: "3px" }, "", picture, caption, star)
         made.setAttribute("role", "option")
         made.title = told(entry)

@@ -7,7 +7,7 @@ const LARGEST = 32 // screen pixels for one of the picture's
 
 // Shows what `at(place)` gives, {src, title}, for places from 0 to count - 1; `moved` hears which one is shown.
 export function zoom(place, count, at, moved) {
-    const picture = element("img", { imageRendering: "pixelated", display: "block" })
+    const picture = element("img", { imageRendering: "pixelated", display: "block", margin: "0 auto" })
     const stage = element("div", { overflow: "auto", maxWidth: "94vw", maxHeight: "82vh" }, "", picture)
     const title = element("div", { flex: "1", overflowWrap: "anywhere" })
     const bar = element(
