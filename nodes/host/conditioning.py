@@ -26,7 +26,9 @@ ENCODER, TOKENS, VOCABULARY, UNCOND, UNCOND_POOLED, ENCODED, LOW_RES = (
     "glide_encoded",
     "glide_low_res",
 )
-TEXTS = "glide_texts"  # the prompts as they were written, for captions alone
+# The prompts as they were written, for captions alone: {place: text}, because TrainLoraNode walks through lists, and
+# through the letters of a text in one without end.
+TEXTS = "glide_texts"
 WHERE_AND_WHEN = {"area", "mask", "strength", "mask_strength", "set_area_to_bounds", "start_percent", "end_percent"}
 
 
@@ -205,5 +207,5 @@ def require_prompt_each(name: str, conditioning: list, pictures: int) -> None:
 
 def texts_of(conditioning: list, pictures: int) -> list[str]:
     """The prompt of each picture as it was written, or "" where another node than GLIDE's encoded it."""
-    texts = conditioning[0][1].get(TEXTS, ("",)) if conditioning else ("",)
+    texts = conditioning[0][1].get(TEXTS, {0: ""}) if conditioning else {0: ""}
     return [texts[min(k, len(texts) - 1)] for k in range(pictures)]

@@ -159,7 +159,7 @@ def encode(clip, prompt: str) -> list:
     entries = []
     for part in reversed(parts):
         strength = {} if len(parts) == 1 else {"strength": part.weight}
-        told = {conditioning.TEXTS: (prompt,), **strength}
+        told = {conditioning.TEXTS: {0: prompt}, **strength}
         entries += clip.encode_from_tokens_scheduled(clip.tokenize(part.text), add_dict=told)
     return entries
 
@@ -178,4 +178,4 @@ def encode_batch(clip, prompts: Sequence[str]) -> list:
             "GlideTextEncode instead of clip"
         )
     rows = [clip.tokenize(prompt)[TOKENS][0] for prompt in prompts]
-    return clip.encode_from_tokens_scheduled({TOKENS: rows}, add_dict={conditioning.TEXTS: tuple(prompts)})
+    return clip.encode_from_tokens_scheduled({TOKENS: rows}, add_dict={conditioning.TEXTS: dict(enumerate(prompts))})

@@ -20,12 +20,14 @@ class Template:
     note: what to change first.
     groups: title of the group -> the titles of its nodes, from top to bottom.
     shown: title of a node that programs do not need -> its type, and input -> (title, output) of its picture.
+    rooms: title of a node that grows higher than others of its type -> its height.
     """
 
     graph: str
     note: str
     groups: dict[str, list[str]]
     shown: dict[str, tuple[str, dict[str, tuple[str, int]]]] = field(default_factory=dict)
+    rooms: dict[str, int] = field(default_factory=dict)
 
 
 def compared(before, after):
@@ -222,12 +224,14 @@ TEMPLATES = [
         {
             "Models": [*MODELS, "Noised CLIP"],
             "Prompt": ["Prompt", "4 tries"],
-            "Paint": ["GlideCLIPGuidance", "GlideSampler"],
+            "Guide": ["GlideCLIPGuidance"],
+            "Paint": ["GlideSampler"],
             "Choose": ["64x64", "GlideBest"],
             "Enlarge": ["GlideUpsampler"],
             "Picture": ["SaveImage"],
         },
         SMALL,
+        rooms={"GlideSampler": 940},
     ),
     Template(
         "study_guidance",
@@ -279,5 +283,6 @@ TEMPLATES = [
             "Count": ["GlideTally"],
             "Picture": ["SaveImage"],
         },
+        rooms={"GlideSampler": 1060},
     ),
 ]

@@ -26,7 +26,7 @@ SIZES = {
     "GlideBest": (380, 300, 520),
     "GlideCLIPGuidance": (380, 320, 320),
     "GlideCrop": (280, 360, 560),
-    "GlideGrid": (420, 160, 620),
+    "GlideGrid": (420, 160, 560),
     "GlideInpaint": (300, 430, 700),
     "GlideInpaintConditioning": (300, 130, 130),
     "GlideLoader": (340, 140, 240),
@@ -34,7 +34,7 @@ SIZES = {
     "GlidePrompts": (380, 240, 240),
     "GlideSampler": (300, 390, 660),
     "GlideStitch": (280, 200, 200),
-    "GlideSweep": (380, 420, 420),
+    "GlideSweep": (380, 540, 540),
     "GlideTally": (380, 300, 300),
     "GlideTextEncode": (340, 180, 220),
     "GlideUpsampler": (300, 430, 700),
@@ -92,6 +92,7 @@ class Drawing:
         for name in names:
             kind = self._kind(name)
             across, opened, room = SIZES.get(kind, OTHERS)
+            room = self.template.rooms.get(name, room)
             self._node(name, kind, (left, y), (across, opened))
             y, width = y + room + GAP + TITLE, max(width, across)
         top = -TITLE - 2 * MARGIN

@@ -28,6 +28,10 @@ NODES = (
     "GlideCrop",
     "GlideStitch",
     "GlideOutpaintPad",
+    "GlidePrompts",
+    "GlideSweep",
+    "GlideGrid",
+    "GlideTally",
 )
 
 

@@ -26,26 +26,36 @@ def paint(graph, model, clip):
     graph.save(graph.ksampler(model, *text, graph.empty(batch_size=2), steps=6))
 
 
-@pytest.mark.slow
-def test_training_in_comfyui(host):
-    info, infos = host.object_info("TrainLoraNode"), host.object_info()
+def trained(host, graph, model, vae, caption, steps):
+    """A LoRA of the lessons, which is saved, too."""
     first, *others = lessons()
     first.save(host.base / "input" / "lessons.png", save_all=True, append_images=others)  # LoadImage gives all 8
-    loras = host.base / "models" / "loras"
+    info, infos = host.object_info("TrainLoraNode"), host.object_info()
+    shown = graph.node("LoadImage", 2, image="lessons.png")[0]
+    numbers = {"batch_size": 1, "steps": steps, "learning_rate": 5e-3, "rank": 8, "seed": 1, "training_dtype": "fp32"}
+    links = {"model": model, "latents": graph.node("VAEEncode", pixels=shown, vae=vae), "positive": caption}
+    outputs = graph.node("TrainLoraNode", len(info["output"]), **{**defaults(info), **links, **numbers})
+    lora = outputs[info["output"].index("LORA_MODEL")]
+    saver = "SaveLoRA" if "SaveLoRA" in infos else "SaveLoRANode"
+    graph.node(saver, lora=lora, prefix=f"loras/trained_{steps}")
+    return lora
+
+
+def test_training_takes_captions_of_our_own_node(host):
+    graph = Graph()
+    model, clip, vae = graph.load()
+    trained(host, graph, model, vae, graph.node("GlideTextEncode", clip=clip, text=CAPTION), steps=1)
+    host.run(graph)
+    assert list((host.base / "output" / "loras").glob("trained_1_*.safetensors"))
+
+
+@pytest.mark.slow
+def test_training_in_comfyui(host):
+    infos, loras = host.object_info(), host.base / "models" / "loras"
     loras.mkdir(parents=True, exist_ok=True)
     graph = Graph()
     model, clip, vae = graph.load()
-    shown = graph.node("LoadImage", 2, image="lessons.png")[0]
-    numbers = {"batch_size": 1, "steps": 50, "learning_rate": 5e-3, "rank": 8, "seed": 1, "training_dtype": "fp32"}
-    links = {
-        "model": model,
-        "latents": graph.node("VAEEncode", pixels=shown, vae=vae),
-        "positive": graph.text(clip, CAPTION),
-    }
-    trained = graph.node("TrainLoraNode", len(info["output"]), **{**defaults(info), **links, **numbers})
-    lora = trained[info["output"].index("LORA_MODEL")]
-    saver = "SaveLoRA" if "SaveLoRA" in infos else "SaveLoRANode"
-    graph.node(saver, lora=lora, prefix="loras/trained")
+    lora = trained(host, graph, model, vae, graph.text(clip, CAPTION), steps=50)
     loader = infos["LoraModelLoader"]
     paint(graph, model, clip)
     paint(graph, graph.node("LoraModelLoader", **{**defaults(loader), "model": model, "lora": lora}), clip)
@@ -53,7 +63,7 @@ def test_training_in_comfyui(host):
     goal = torch.tensor(np.stack(lessons())).float().permute(0, 3, 1, 2).mean(dim=0) / 127.5 - 1
     assert (after - goal).abs().mean() < 0.5 * (before - goal).abs().mean()
 
-    (saved,) = (host.base / "output" / "loras").glob("trained*.safetensors")
+    (saved,) = (host.base / "output" / "loras").glob("trained_50_*.safetensors")
     (loras / "trained.safetensors").write_bytes(saved.read_bytes())
     logged = len(host.log())
     graph = Graph()

@@ -25,6 +25,8 @@ def make(host, name):
     picture.thumbnail((LONGEST, LONGEST))
     picture.save(EXAMPLES / f"{name}.jpg", quality=90)
     print(EXAMPLES / f"{name}.jpg")
+    for lora in (host.base / "output" / "loras").glob("*.safetensors"):
+        shutil.copy(lora, host.base / "models" / "loras")  # use_lora loads what train_lora saves
 
 
 def main():
@@ -32,6 +34,7 @@ def main():
     with Host(find_checkouts()[-1]) as host:
         for photo in (EXAMPLES / "photos").glob("*.png"):
             shutil.copy(photo, host.base / "input")  # with all frames
+        (host.base / "models" / "loras").mkdir(parents=True, exist_ok=True)
         for name in names:
             make(host, name)
 
