@@ -7,6 +7,7 @@ DTYPES = ("fp32", "bf16", "fp16")  # the keys of ``device.DTYPES``
 BLENDS = ("hard", "feather", "poisson")  # how a repainted part is put back, see ``editing.blending.Blend``
 PRESETS = ("draft", "standard", "fine", "reference")  # the keys of ``diffusion.presets``, from fast to slow
 SPEED_MEASURES = ("forwards", "pictures", "batches", "tiles", "training")  # of ``glide bench speed``
+MOST_GUIDANCE = 100  # the largest guidance scale
 REPAINT_PASSES = 4  # times that a step is taken while the surroundings are hidden from the inpainting model
 SCENES = 60_000  # that a training on drawn scenes usually draws ahead
 BATCH_COLUMNS = ("id", "prompt", "negative", "seed", "guidance_scale", "steps", "sampler", "image", "mask")

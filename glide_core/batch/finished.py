@@ -71,10 +71,9 @@ def finished_shards(source: str) -> tuple[Storage, list[Shard]]:
     """
     folder, name = posixpath.split(source) if source.lower().endswith(".tar") else (source, "")
     storage = Storage(folder or ".")
-    try:
-        names = set(storage.names())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise OptionError(f"{source} does not exist") from error
+    if not storage.there(name):
+        raise OptionError(f"{source} does not exist")
+    names = set(storage.names())
     run = {} if name else run_record.read(storage)
     if run:
         finished = run_record.finished(storage)
@@ -82,7 +81,7 @@ def finished_shards(source: str) -> tuple[Storage, list[Shard]]:
     tars = sorted(each for each in names if each.lower().endswith(".tar") and name in ("", each))
     if not tars:
         raise OptionError(f"{source}: there are no shards: give the folder of a `glide batch`, or .tar files")
-    return storage, [_of_tar(storage, each, str(_size(storage, each))) for each in tars]
+    return storage, [_of_tar(storage, each, _state(storage, each)) for each in tars]
 
 
 def kept_table(out: Storage, name: str, mark: Mapping[bytes, bytes], make: Callable[[], Any]) -> Any:
@@ -118,9 +117,17 @@ def _of_run(storage: Storage, fingerprint: Mapping[str, Any], summary: Mapping[s
         for row in need("pyarrow.parquet").read_table(io.BytesIO(content)).to_pylist():
             if not row["error"]:
                 file = f"{PICTURE_FOLDER}/{file_key(row['id'])}.{fingerprint['format']}"
-                yield _item(row, next(iter(storage.read([file]).values())))
+                yield _item(row, _content(storage, file))
 
     return Shard(name, summary["sha256"][f"{name}.parquet"], items)
+
+
+def _content(storage: Storage, file: str) -> bytes:
+    """A picture's file, empty where somebody has removed it: that is told of its row alone."""
+    try:
+        return storage.read([file])[file]
+    except FileNotFoundError:
+        return b""
 
 
 def _of_tar(storage: Storage, name: str, mark: str) -> Shard:
@@ -143,5 +150,6 @@ def _item(row: Mapping[str, Any], content: bytes) -> Item:
     )
 
 
-def _size(storage: Storage, name: str) -> int:
-    return int(storage.files.size(posixpath.join(storage.path, name)))
+def _state(storage: Storage, name: str) -> str:
+    """What changes when a file is written anew, from its size, its time or its tag."""
+    return str(storage.files.ukey(posixpath.join(storage.path, name)))

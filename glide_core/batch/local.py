@@ -34,7 +34,7 @@ def inline(plan: Plan, tasks: Iterable[ShardTask]) -> Iterator[Event]:
 
 
 def _adder(counts: list[Advanced]) -> Report:
-    return lambda rows, errors: counts.append(Advanced(rows, errors))
+    return lambda *counted: counts.append(Advanced(*counted))
 
 
 def device_of(plan: Plan, number: int) -> str:
@@ -181,6 +181,7 @@ def _work(plan: Plan, number: int, pipe: Connection) -> None:
     except (EOFError, BrokenPipeError, Stopped):
         return
     except Exception as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the driver ends this process as soon as it knows
         if not isinstance(error, (GlideError, OSError)):
             traceback.print_exc()
         pipe.send(error)
@@ -201,15 +202,16 @@ class _Reporter:
     """Sends counts to the driver, not more often than it can show them."""
 
     def __init__(self, pipe: Connection) -> None:
-        self._pipe, self._rows, self._errors, self._last = pipe, 0, 0, 0.0
+        self._pipe, self._rows, self._errors, self._reason, self._last = pipe, 0, 0, "", 0.0
 
-    def __call__(self, rows: int, errors: int) -> None:
+    def __call__(self, rows: int, errors: int, reason: str) -> None:
         self._rows += rows
         self._errors += errors
+        self._reason = self._reason or reason
         if time.monotonic() - self._last > REPORT_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         if self._rows:
-            self._pipe.send(Advanced(self._rows, self._errors))
-        self._rows, self._errors, self._last = 0, 0, time.monotonic()
+            self._pipe.send(Advanced(self._rows, self._errors, self._reason))
+        self._rows, self._errors, self._reason, self._last = 0, 0, "", time.monotonic()

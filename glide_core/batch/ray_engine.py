@@ -53,7 +53,8 @@ class RayEngine:
             outcome = pickle.loads(row["outcome"])
             if isinstance(outcome, Exception):
                 raise outcome
-            yield Advanced(outcome["rows"], outcome["errors"])
+            reason = next((row["error"] for row in outcome["error_rows"]), "")
+            yield Advanced(outcome["rows"], outcome["errors"], reason)
             yield ShardDone(outcome)
 
     def _one_shard_a_block(self) -> None:
@@ -104,6 +105,6 @@ class _Actor:
         """The content of the shard's .json, or the error that ends the run."""
         try:
             self._worker = self._worker or self._make()
-            return self._worker(task, lambda rows, errors: None)
+            return self._worker(task, lambda rows, errors, reason: None)
         except (GlideError, OSError) as error:
             return error

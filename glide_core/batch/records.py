@@ -48,6 +48,13 @@ def folder_of(source: str) -> str:
     return str(opened.files.unstrip_protocol(path)) if "://" in source else path
 
 
+def input_folder(source: str) -> _Source | None:
+    """The folder that an input is, or None where it is a file. Raises OptionError: it is missing."""
+    with reaching(source):
+        opened = _Source(source)
+    return opened if opened.is_folder else None
+
+
 class _Source:
     """An input and the file system that it is on."""
 
@@ -105,7 +112,7 @@ def _pictures(source: _Source) -> Iterator[Record]:
                 continue
             empty = False
             text = posixpath.join(folder, f"{stem}.txt")
-            prompt = source.files.cat(text).decode("utf-8", "replace").strip() if f"{stem}.txt" in names else ""
+            prompt = source.files.cat_file(text).decode("utf-8", "replace").strip() if f"{stem}.txt" in names else ""
             place = posixpath.relpath(posixpath.join(folder, stem), source.path)
             yield Record(
                 {"id": place, "prompt": prompt, "image": posixpath.relpath(posixpath.join(folder, name), source.path)}
@@ -115,7 +122,12 @@ def _pictures(source: _Source) -> Iterator[Record]:
 
 
 def _not_text(values: Any) -> bool:
-    return any(isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value) for value in values)
+    """Whether half a character is anywhere in them, as cut JSON has it, and what was no UTF-8."""
+    try:
+        json.dumps(values, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _lines(source: _Source, path: str) -> Iterator[Record]:
@@ -136,6 +148,9 @@ def _lines(source: _Source, path: str) -> Iterator[Record]:
                 yield Record({}, str(error))
                 continue
             given = {"prompt": prompt.text, "negative": prompt.negative, "seed": prompt.seed}
+            if _not_text(given):
+                yield Record({}, f"{place}: this is not UTF-8 text")
+                continue
             yield Record({name: value for name, value in given.items() if value is not None})
 
 
@@ -146,10 +161,11 @@ def _json_lines(source: _Source, path: str) -> Iterator[Record]:
                 continue
             try:
                 values = json.loads(line)
+                no_text = _not_text(values)
             except (ValueError, RecursionError) as error:
                 yield Record({}, f"line {number}: this is not a JSON object ({error})")
                 continue
-            if _not_text([line]) or not isinstance(values, dict):
+            if no_text or not isinstance(values, dict):
                 yield Record({}, f"line {number}: this is not a JSON object in UTF-8")
                 continue
             yield Record(values)
@@ -164,7 +180,7 @@ def _table(source: _Source, path: str) -> Iterator[Record]:
                 values = {name: cell for name, cell in row.items() if name is not None}
                 if None in row or None in values.values():
                     yield Record({}, f"line {rows.line_num}: it has not as many cells as the first line")
-                elif _not_text(values.values()):
+                elif _not_text(values):
                     yield Record({}, f"line {rows.line_num}: this is not UTF-8 text")
                 else:
                     yield Record({name: cell for name, cell in values.items() if cell != ""})
@@ -207,7 +223,9 @@ def _of_sample(sample: dict[str, Any]) -> Record:
             raise ValueError("it is not an object")
         if "txt" in sample:
             values["prompt"] = sample["txt"].decode("utf-8-sig").strip()
-    except ValueError as error:
+        if _not_text(values):
+            raise ValueError("it is not UTF-8 text")
+    except (ValueError, RecursionError) as error:
         return Record({}, f"{sample['__key__']}: its .json or .txt cannot be read ({error})")
     for suffix, content in sample.items():
         if f".{suffix}".endswith(PICTURES):

@@ -37,7 +37,8 @@ class Models:
         }[task]
         for name in names:
             if getattr(self, name) is None:
-                raise OptionError(f"some rows are to {task}, and for that --{name.replace('_', '-')} is missing")
+                option = f"--{name.replace('_', '-')}"
+                raise OptionError(f"some rows are to {task}, which needs {option}: name it, and leave out --stage base")
         return {name: str(getattr(self, name)) for name in names}
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
-from ..choices import BATCH_COLUMNS
-from ..diffusion.composition import compose, predicted_parts
+from ..choices import BATCH_COLUMNS, MOST_GUIDANCE
+from ..diffusion.composition import compose, plain_words, predicted_parts
 from ..diffusion.noise import picture_seeds
 from ..diffusion.options import Sampling
 from ..diffusion.schedule import NoiseSchedule
@@ -22,6 +22,7 @@ from .request import Painting
 RESULTS = ("index", "picture_width", "picture_height", "picture_sha256", "warnings", "error", "rest")  # our own columns
 SCORES = ("score", "try_seed")  # those of the best of several
 LONGEST_KEY = 200
+WHOLE = re.compile(r"(-?\d{1,20})(?:\.0*)?")
 Picture = bytes | str
 
 
@@ -118,8 +119,8 @@ def _checked(values: Mapping[str, Any], index: int, painting: Painting) -> dict[
     negative = _text("negative", values.get("negative"))
     negative = painting.negative if negative is None else negative
     seed = values.get("seed")
-    if painting.best_of and not (prompt or "").strip():
-        raise OptionError("--best-of compares pictures with their prompt, and there is none")
+    if painting.best_of and not plain_words(prompt or "").strip():
+        raise OptionError("--best-of compares pictures with what their prompt should show, and it says nothing of that")
     return {
         "task": task,
         "prompt": prompt or "",
@@ -140,12 +141,13 @@ def _parts(prompt: str, negative: str) -> tuple[int, int, int]:
 def _sampling(values: Mapping[str, Any], default: Sampling) -> Sampling:
     changes: dict[str, Any] = {}
     if values.get("guidance_scale") is not None:
-        changes["guidance_scale"] = _number("guidance_scale", values["guidance_scale"])
+        changes["guidance_scale"] = _number("guidance_scale", values["guidance_scale"], MOST_GUIDANCE)
     if values.get("sampler") is not None:
         changes["sampler"] = _text("sampler", values["sampler"])
     if values.get("steps") is not None:
         steps = values["steps"]
-        changes["steps"] = steps if isinstance(steps, str) else str(_whole("steps", steps))
+        plain = not isinstance(steps, str) or WHOLE.fullmatch(steps)
+        changes["steps"] = str(_whole("steps", steps)) if plain else steps
         _require_steps(changes["steps"])
     return replace(default, **changes) if changes else default
 
@@ -163,20 +165,19 @@ def _text(name: str, value: object) -> str | None:
 
 def _whole(name: str, value: object) -> int:
     """Tables without a type for missing numbers turn whole ones into 7.0."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool) or not re.fullmatch(r"-?\d{1,20}", str(value)):
+    found = None if isinstance(value, bool) else WHOLE.fullmatch(str(value))
+    if found is None:
         raise OptionError(f"{name} is {value!r:.60}, which is no whole number")
-    return int(str(value))
+    return int(found[1])
 
 
-def _number(name: str, value: object) -> float:
+def _number(name: str, value: object, most: float) -> float:
     try:
         found = float(str(value))
     except ValueError:
         found = math.nan
-    if isinstance(value, bool) or not math.isfinite(found):
-        raise OptionError(f"{name} is {value!r:.60}, which is no number")
+    if isinstance(value, bool) or not 0 <= found <= most:
+        raise OptionError(f"{name} is {value!r:.60}, which is no number from 0 to {most:g}")
     return found
 
 

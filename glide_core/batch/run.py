@@ -12,7 +12,9 @@ from typing import Any
 
 from ..errors import GlideError, OptionError
 from . import run_record, survey, warnings
+from .journal import Journal
 from .progress import Progress
+from .records import input_folder
 from .request import BatchRequest, ShardTask
 from .storage import Storage
 
@@ -51,10 +53,12 @@ class Tasks:
 
 @dataclass(frozen=True)
 class Advanced:
-    """Rows were done, and some of them failed. A negative number takes back what was counted of a shard."""
+    """Rows were done, and some of them failed, one for this reason. A negative number takes back what was counted of a
+    shard."""
 
     rows: int
     errors: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,15 @@ def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals
         OSError: the output cannot be written. What is done is kept, and the same run goes on from there.
     """
     storage = Storage(request.output)
+    require_apart(request.source, storage)
     survey.require_columns(request)
     storage.make()
     with run_record.locked(storage, request.shard_index, request.shard_count):
         rows, mark = _claim(request, storage)
         done = _done(run_record.finished(storage), request)
         plan = Plan(request, _spool(storage, mark), survey.extra_schema(request))
+        if request.retry_errors:
+            _forget_failures(plan)
         progress = Progress(
             _own_rows(rows, request),
             sum(summary["rows"] for summary in done.values()),
@@ -115,6 +122,8 @@ def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals
             for event in _followed(engine(plan, Tasks(request, frozenset(done))), progress, request):
                 if isinstance(event, ShardDone):
                     summaries[event.summary["shard"]] = dict(event.summary)
+        if progress.errors > request.max_errors:  # all is done, but a program that asks must not take it for success
+            raise _too_many(progress.errors, request, next(_reasons(summaries), ""))
         found = warnings.joined(summaries[shard].get("warnings", {}) for shard in sorted(summaries))
         return Totals(progress.done, progress.errors, found)
 
@@ -138,20 +147,38 @@ def _claim(request: BatchRequest, storage: Storage) -> tuple[int, dict[str, Any]
 
 def _followed(events: Iterator[Event], progress: Progress, request: BatchRequest) -> Iterator[Event]:
     """Count what happens and pass it on, and stop where too much fails."""
+    reason = ""
     for event in events:
         yield event
         if isinstance(event, Advanced):
             progress.advance(event.rows, event.errors)
+            reason = event.reason or reason
         elif isinstance(event, ShardDone):
             summary = event.summary
             progress.event("shard", shard=summary["shard"], shard_errors=summary["errors"], seconds=summary["seconds"])
         else:
             progress.event("worker died", shard=event.shard, status=event.status)
-        if progress.errors > request.max_errors:
-            raise GlideError(
-                f"{progress.errors} rows failed, which is more than --max-errors {request.max_errors}; the .json files "
-                f"in {request.output} have the reasons. The same command with a higher number goes on"
-            )
+        if progress.errors > request.max_errors and progress.done < progress.total:
+            raise _too_many(progress.errors, request, reason)
+
+
+def _too_many(errors: int, request: BatchRequest, reason: str) -> GlideError:
+    return GlideError(
+        f"{errors} rows failed, which is more than --max-errors {request.max_errors}, one of them for this reason: "
+        f"{reason}. The same command with a higher number goes on, and with --retry-errors it tries them again"
+    )
+
+
+def _reasons(summaries: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
+    return (row["error"] for shard in sorted(summaries) for row in summaries[shard]["error_rows"])
+
+
+def _forget_failures(plan: Plan) -> None:
+    """Let the rows be painted again that failed in the shards of this driver which were not finished."""
+    for path in plan.spool.glob("*.part"):
+        if int(path.stem) % plan.request.shard_count == plan.request.shard_index:
+            with Journal(path) as journal:
+                journal.forget(journal.failed())
 
 
 def _done(finished: Mapping[int, dict[str, Any]], request: BatchRequest) -> dict[int, dict[str, Any]]:
@@ -172,6 +199,17 @@ def _spool(storage: Storage, mark: Mapping[str, Any]) -> Path:
         return storage.local / PARTS
     name = hashlib.sha256(json.dumps([storage.url, dict(mark)], default=str).encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"glide-batch-{name}"
+
+
+def require_apart(source: str, storage: Storage) -> None:
+    """Raise OptionError where the output lies in a folder that is the input: its pictures would become rows."""
+    folder = input_folder(source)
+    if folder is None or folder.files != storage.files:
+        return
+    if f"{storage.path.rstrip('/')}/".startswith(f"{folder.path.rstrip('/')}/"):
+        raise OptionError(
+            f"--output {storage.url} lies in the folder {source}, whose files are the input: choose a folder beside it"
+        )
 
 
 def require_index(request: BatchRequest) -> None:

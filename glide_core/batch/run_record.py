@@ -94,16 +94,24 @@ def require_same(storage: Storage, old: Mapping[str, Any], mark: Mapping[str, An
     new = json.loads(json.dumps(mark, default=str))
     different = [name for name in {**new, **old} if old.get(name) != new.get(name)]
     if different:
+        name = min(different, key=lambda name: name == "checkpoints")  # which other options decide, too
         raise OptionError(
-            f"--output {storage.url} holds another run ({_difference(different[0], old, new)}): "
+            f"--output {storage.url} holds another run ({_difference(name, old.get(name), new.get(name))}): "
             "choose another folder, or the options of that run"
         )
 
 
-def _difference(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    if name in ("input", "checkpoints"):
-        return f"of another {name.removesuffix('s')}"
-    return f"its {name.replace('_', '-')} is {old.get(name)}, here it is {new.get(name)}"
+def _difference(name: str, old: Any, new: Any) -> str:
+    if name == "input":
+        return "of another input"
+    if name == "checkpoints" and old and new and set(old) == set(new):
+        return f"of another checkpoint: {next(each for each in new if old[each] != new[each])}"
+    if name == "checkpoints":
+        return f"with the models {', '.join(old or ['none'])}, here with {', '.join(new or ['none'])}"
+    if name in ("sampling", "upsampling"):
+        inner = next(each for each in {**old, **new} if old.get(each) != new.get(each))
+        return _difference(f"{name} {inner}", old.get(inner), new.get(inner))
+    return f"its {name.replace('_', '-')} is {old}, here it is {new}"
 
 
 def write(storage: Storage, mark: Mapping[str, Any], rows: int, tasks: Iterable[str]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..diffusion.clip_guidance import resized
-from ..errors import ImageError
+from ..diffusion.clip_guidance import resized, said
+from ..errors import ImageError, OptionError
 from ..scoring import Scorer
 from .finished import Item, Shard, finished_shards, kept_table
 from .packages import need
@@ -118,8 +118,9 @@ def _pixels(item: Item, side: int) -> tuple[str | None, Tensor | None]:
     if not item.prompt.strip():
         return "there is no prompt", None
     try:
+        said([item.prompt])
         return None, resized(item.pixels(), side)
-    except ImageError as error:
+    except (ImageError, OptionError, OSError) as error:
         return str(error), None
 
 

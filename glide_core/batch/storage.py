@@ -41,6 +41,11 @@ class Storage:
         with reaching(self.url):
             self.files.makedirs(self.path, exist_ok=True)
 
+    def there(self, name: str = "") -> bool:
+        """Whether a file is there, or the folder itself. Raises OSError."""
+        with reaching(self.url):
+            return bool(self.files.exists(posixpath.join(self.path, name)))
+
     def names(self) -> list[str]:
         """The names of the files in it, not of those in folders. Raises OSError."""
         self.files.invalidate_cache()
@@ -48,19 +53,19 @@ class Storage:
             with reaching(self.url):
                 found = self.files.ls(self.path, detail=False)
         except FileNotFoundError:
-            if self.local is not None:
-                raise
             found = []  # in an object store, a folder is there once a file is
         return [posixpath.basename(str(name)) for name in found]
 
     def read(self, names: Iterable[str]) -> dict[str, bytes]:
         """The contents of files, by name; several at once where the file system can. Raises OSError."""
-        paths = {posixpath.join(self.path, name): name for name in names}
-        with reaching(self.url):
-            if len(paths) == 1:
-                return {name: self.files.cat_file(path) for path, name in paths.items()}
-            found = self.files.cat(list(paths)) if paths else {}
-        return {posixpath.basename(path): content for path, content in found.items()}
+        wanted = list(names)
+        paths = [posixpath.join(self.path, name) for name in wanted]
+        with reaching(self.url):  # cat would take the brackets in a name for a pattern
+            found = self.files.cat_ranges(paths, None, None, on_error="return")
+            for content in found:
+                if isinstance(content, Exception):
+                    raise content
+        return dict(zip(wanted, found))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file, all or nothing. Raises OSError."""

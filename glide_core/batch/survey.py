@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 import tempfile
 from collections.abc import Collection, Iterator
@@ -39,14 +40,18 @@ def look(request: BatchRequest) -> Survey:
     Raises:
         OptionError: it is broken or empty, lacks a column, or has an id twice.
     """
-    found = Survey()
+    found, has_ids = Survey(), False
     with _Ids(request.source) as ids:
         for index, record in enumerate(read_records(request.source)):
             found.rows += 1
             values = renamed(record.values, request.columns)
             if not record.problem:
                 found.tasks.add(task_of(values))
-            if values.get("id") is not None:
+            if not has_ids and values.get("id") is not None:
+                has_ids = True  # from now on numbers count as well: they are the ids of rows without one
+                for row in range(index):
+                    ids.add(own_id(Record({}), row, request.columns), row)
+            if has_ids:
                 ids.add(own_id(record, index, request.columns), index)
     if not found.rows:
         raise OptionError(f"{request.source}: there are no rows in it")
@@ -80,9 +85,11 @@ def extra_schema(request: BatchRequest) -> Any:
 
 
 def _type(pyarrow: Any, values: list[Any]) -> Any:
+    """What parquet can hold these values as; else text, and then they lie in ``rest``."""
     try:
         found = pyarrow.array(values).type
-    except pyarrow.ArrowException:  # of several kinds
+        need("pyarrow.parquet").write_table(pyarrow.table({"value": pyarrow.array([], found)}), io.BytesIO())
+    except (pyarrow.ArrowException, OverflowError):  # of several kinds, or too large, or an object without fields
         return pyarrow.string()
     return pyarrow.string() if pyarrow.types.is_null(found) else found
 

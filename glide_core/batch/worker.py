@@ -21,7 +21,7 @@ from .storage import Storage
 from .warnings import PromptReader, summary
 
 DEATHS_AT_ONE = 3  # of processes that painted one row and nothing else, until it is taken for the reason
-Report = Callable[[int, int], None]  # rows that are done since the last call, and how many of them failed
+Report = Callable[[int, int, str], None]  # rows done since the last call, how many failed, and why one did
 
 
 class Stopped(Exception):
@@ -63,13 +63,14 @@ class Worker:
                 restore(task.shard, rows, journal, self.storage, self.form)
                 self.storage.remove(f"{shard_name(task.shard)}.json")
             there = [row for row in rows if row.index in journal]
-            report(len(there), sum(bool(journal.outcome(row.index).error) for row in there))
+            failed = [journal.outcome(row.index).error for row in there if journal.outcome(row.index).error]
+            report(len(there), len(failed), next(iter(failed), ""))
             todo = self._todo(rows, journal, report)
             try:
                 for batch in self._batches(todo):
                     for row, outcome in self._outcomes(batch, journal):
                         journal.add(row.index, outcome)
-                        report(1, int(bool(outcome.error)))
+                        report(1, int(bool(outcome.error)), outcome.error)
             except (Stopped, KeyboardInterrupt):
                 journal.stop()
                 raise
@@ -84,14 +85,14 @@ class Worker:
         for row in rows:
             if row.problem and row.index not in journal:
                 journal.add(row.index, Outcome(error=row.problem))
-                report(1, 1)
+                report(1, 1, row.problem)
         todo = sorted((row for row in rows if row.index not in journal), key=_options)
         if journal.deaths and todo:
             self._shrink(max(1, self.request.painting.batch >> journal.deaths))
             if journal.deaths >= DEATHS_AT_ONE + self.request.painting.batch.bit_length() - 1:
                 reason = f"{journal.deaths} workers died while they painted this row, perhaps of too little memory"
                 journal.add(todo.pop(0).index, Outcome(error=reason))
-                report(1, 1)
+                report(1, 1, reason)
         return todo
 
     def _batches(self, todo: list[Row]) -> Iterator[list[Row]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..choices import BATCH_COLUMNS, SHARD_SIZE
@@ -12,6 +13,7 @@ from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import CheckpointError, GlideError, OptionError
 from . import clip, common, outputs
 from .preset import preset_option
+from .upsampler import upsampler_name
 
 if TYPE_CHECKING:
     from ..batch.request import BatchRequest, Models
@@ -96,6 +98,10 @@ def run(args: argparse.Namespace) -> None:
     from ..batch.run import require_index
     from ..batch.run import run as run_batch
 
+    if not args.output.strip():
+        raise OptionError("--output is empty: name a folder")
+    if args.json_log not in (None, "-"):
+        outputs.require_appendable("--json-log", Path(args.json_log))
     signal.signal(signal.SIGTERM, _interrupt)  # what schedulers send before they kill
     request = _request(args)
     require_index(request)
@@ -160,14 +166,9 @@ def _request(args: argparse.Namespace) -> BatchRequest:
 def _models(args: argparse.Namespace) -> Models:
     from ..batch.request import Models
 
-    upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample")
-    if args.stage == "base":
-        upsampler = None
-    elif upsampler is None:
-        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
     return Models(
         base=common.family_member(args.checkpoint, "base") or args.checkpoint,
-        upsampler=upsampler,
+        upsampler=upsampler_name(args),
         base_inpaint=args.base_inpaint or common.family_member(args.checkpoint, "base-inpaint"),
         upsample_inpaint=args.upsample_inpaint or common.family_member(args.checkpoint, "upsample-inpaint"),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GlideError, OptionError
-from . import common, outputs
+from . import common
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -158,8 +158,13 @@ def best_of(args: argparse.Namespace, where: common.Compute, prompts: Sequence[s
         return None
     if (args.keep or 1) > args.best_of:
         raise OptionError(f"--keep {args.keep} is more than --best-of {args.best_of}")
-    if any(not prompt.strip() for prompt in prompts):
-        raise OptionError("--best-of compares pictures with their prompt: write one that is not empty")
+    from ..diffusion.composition import plain_words
+
+    for prompt in prompts:
+        if not plain_words(prompt).strip():
+            raise OptionError(
+                f"--best-of compares pictures with what their prompt should show: {prompt[:40]!r} says nothing of that"
+            )
     return BestOf(args.best_of, args.keep or 1, scorer(args, where))
 
 
@@ -171,7 +176,7 @@ def scorer(args: argparse.Namespace, where: common.Compute) -> Scorer:
     try:
         return load_scorer(name, clip=clip_name(args), device=where.device)
     except GlideError as error:
-        raise OptionError(f"{'--clip' if name == GLIDE_CLIP else '--scorer'} {error}") from error
+        raise OptionError(f"{'--clip' if name == GLIDE_CLIP else '--scorer:'} {error}") from error
 
 
 def scorer_mark(args: argparse.Namespace) -> dict[str, object]:
@@ -197,20 +202,20 @@ class Try:
         return {"try-seed": self.seed, "score": round(self.score, 5)}
 
 
-def write_scores(path: Path, tries: Mapping[str, Sequence[Try]]) -> None:
-    """Write the scores of all tries as JSON, all or nothing, and print the name of the file.
+def add_scores(path: Path, name: str, tries: Sequence[Try]) -> None:
+    """Write the scores of all tries of a picture into a JSON file, beside those of others, all or nothing.
 
     Args:
-        tries: of each picture, by the name of its file.
+        name: of the picture's file.
     """
     from ..images import write_text_whole
 
-    content = {
-        name: [{"seed": each.seed, "score": round(each.score, 5), "file": each.file} for each in some]
-        for name, some in tries.items()
-    }
-    write_text_whole(path, json.dumps(content, indent=1) + "\n")
-    outputs.say(path)
+    try:
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):  # it is not there, or something else
+        content = {}
+    content[name] = [{"seed": each.seed, "score": round(each.score, 5), "file": each.file} for each in tries]
+    write_text_whole(path, json.dumps(dict(sorted(content.items())), indent=1) + "\n")
 
 
 def ranked(seeds: Sequence[int], scores: Tensor) -> list[tuple[int, Try]]:

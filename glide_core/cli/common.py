@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..choices import FAMILIES as FAMILIES
-from ..choices import SAMPLERS
+from ..choices import MOST_GUIDANCE, SAMPLERS
 from ..choices import family_member as family_member
 from ..errors import CheckpointError, GlideError, GlideWarning
 
@@ -82,7 +82,7 @@ def sampling_options(
     add(f"--{prefix}sampler", choices=SAMPLERS, default=defaults.sampler, help="default: %(default)s")
     add(
         f"--{prefix}guidance-scale",
-        type=number(0, 100),
+        type=number(0, MOST_GUIDANCE),
         default=defaults.guidance_scale,
         metavar="SCALE",
         help="how closely to follow the prompt; 1 is loosely and twice as fast (default: %(default)s)",
@@ -134,7 +134,7 @@ def sampling_options(
         help="low frequencies of the initial noise, for a model that was trained with them by `glide train "
         "--noise-offset`, such as the embedded base with 0.15,0.15 (default: 0)",
     )
-    old_name(add, f"--{prefix}guidance", f"{prefix}guidance_scale", number(0, 100))
+    old_name(add, f"--{prefix}guidance", f"{prefix}guidance_scale", number(0, MOST_GUIDANCE))
     old_name(add, f"--{prefix}temp", f"{prefix}temperature", number(0, 10))
 
 

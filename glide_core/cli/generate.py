@@ -14,6 +14,7 @@ from ..errors import OptionError
 from ..prompts import Prompt, read_prompts
 from . import clip, common, outputs, words
 from .preset import preset_option
+from .upsampler import upsampler_name
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -174,7 +175,7 @@ def run(args: argparse.Namespace) -> None:
         outputs.require_output("--sheet" if path in sheets else "--output", path)
     outputs.require_distinct({"--output": written, "--sheet": sheets}, {"--prompts": args.prompts})
     where = common.compute(args)
-    models = {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args), "clip": clip.guiding_name(args)}
+    models = {"checkpoint": _base_name(args), "upsampler": upsampler_name(args), "clip": clip.guiding_name(args)}
     recorded = common.parameters(args, where, models)
     todo = _unmade(jobs, recorded, args.overwrite) if args.prompts else jobs
     if todo:
@@ -185,7 +186,8 @@ def run(args: argparse.Namespace) -> None:
         if best_of is None:
             _paint(cascade, todo, recorded, args.batch or PICTURES_AT_A_TIME)
         else:
-            _paint_best(cascade, todo, recorded, best_of)
+            scores = clip.SCORES if args.prompts else f"{todo[0].path.stem}.{clip.SCORES}"
+            _paint_best(cascade, todo, recorded, best_of, todo[0].path.parent / scores)
     if args.sheet:
         from ..contact_sheet import write_sheet
 
@@ -216,18 +218,21 @@ def _paths(job: Job, keep: int | None) -> list[Path]:
     return [job.path] if keep in (None, 1) else [job.path.with_stem(f"{job.path.stem}-{k}") for k in range(keep or 1)]
 
 
-def _paint_best(cascade: Cascade, jobs: list[Job], recorded: dict[str, Any], best_of: clip.BestOf) -> None:
-    """Draw each job several times, and write the best of them and the scores of all."""
+def _paint_best(
+    cascade: Cascade, jobs: list[Job], recorded: dict[str, Any], best_of: clip.BestOf, scores: Path
+) -> None:
+    """Draw each job several times, and write the best of them, and the scores of all into a file."""
     stages = [stage for stage in (cascade.base, cascade.upsampler) if stage]
     at_a_time = common.pictures_at_a_time(stages, (cascade.sampling, cascade.upsampling), best_of.tries)
-    tries = {job.path.name: _best(cascade, job, recorded, best_of, at_a_time) for job in jobs}
-    folder = jobs[0].path.parent
-    single = folder / f"{jobs[0].path.stem}.{clip.SCORES}"
-    clip.write_scores(folder / clip.SCORES if len(jobs) > 1 else single, tries)
+    for job in jobs:
+        _best(cascade, job, recorded, best_of, at_a_time, scores)
+    outputs.say(scores)
 
 
-def _best(cascade: Cascade, job: Job, recorded: dict[str, Any], best_of: clip.BestOf, at_a_time: int) -> list[clip.Try]:
-    """The tries of one job, of which the best are written. Only they are enlarged, if the scorer sees enough before."""
+def _best(
+    cascade: Cascade, job: Job, recorded: dict[str, Any], best_of: clip.BestOf, at_a_time: int, scores: Path
+) -> None:
+    """Write the best tries of one job. Only they are enlarged, if the scorer sees enough before."""
     import torch
 
     from ..diffusion.noise import picture_seeds
@@ -241,17 +246,16 @@ def _best(cascade: Cascade, job: Job, recorded: dict[str, Any], best_of: clip.Be
         sizes += [len(some)] * len(some)
         drawn.append((cascade.draw if sees_enough else cascade.paint)(some, f" {start + 1}-{start + len(some)}"))
     samples = torch.cat(drawn)
-    scores = best_of.scorer.scores(samples, [job.prompt] * len(samples))
-    found = clip.ranked(seeds, scores)
+    found = clip.ranked(seeds, best_of.scorer.scores(samples, [job.prompt] * len(samples)))
     kept = [k for k, _ in found[: best_of.keep]]
     chosen = [candidates[k] for k in kept]
     pictures = cascade.enlarge(chosen, samples[kept], " of the best") if sees_enough else samples[kept]
     paths = _paths(job, best_of.keep)
     tries = clip.with_files([one for _, one in found], paths)
+    clip.add_scores(scores, job.path.name, tries)  # first: what is painted already is not painted again
     for path, picture, one, k in zip(paths, pictures, tries, kept):
         painted_in = cascade.painted_in(sizes[k], len(kept) if sees_enough else sizes[k])
         outputs.write_picture(path, picture, {**_parameters(recorded, job), **one.notes, **painted_in})
-    return tries
 
 
 def _parameters(recorded: Mapping[str, Any], job: Job) -> dict[str, Any]:
@@ -304,7 +308,7 @@ def _unmade(jobs: list[Job], recorded: Mapping[str, Any], overwrite: bool) -> li
 
 def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
     """Both models before the first is used: an error comes before the work, not in the middle of it."""
-    upsampler = _upsampler_name(args)
+    upsampler = upsampler_name(args)
     guide, upsample_guide = clip.guides(args, where)
     return Cascade(
         common.load_stage(where, "--checkpoint", _base_name(args), "base", args.lora),
@@ -319,16 +323,6 @@ def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
 
 def _base_name(args: argparse.Namespace) -> str:
     return common.family_member(args.checkpoint, "base") or args.checkpoint
-
-
-def _upsampler_name(args: argparse.Namespace) -> str | None:
-    """None where the base's 64x64 is wanted."""
-    if args.stage == "base":
-        return None
-    upsampler = args.upsampler or common.family_member(args.checkpoint, "upsample")
-    if upsampler is None:
-        raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
-    return str(upsampler)
 
 
 def _captions(jobs: list[Job], *, several_tries: bool) -> list[str]:

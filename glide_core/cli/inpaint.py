@@ -186,10 +186,11 @@ def run(args: argparse.Namespace) -> None:
         found = clip.best_edits(
             best_of, subject.mask, subject.squares, args.prompt, picture_seeds(args.seed, best_of.tries), repainted
         )
+        scores = args.output.with_name(f"{args.output.stem}.{clip.SCORES}")
+        clip.add_scores(scores, args.output.name, clip.with_files([one for one, _ in found], tries))
         for path, (one, image) in zip(tries, found):
             write(path, image, {"seed": args.seed, **one.notes})
-        scores = args.output.with_name(f"{args.output.stem}.{clip.SCORES}")
-        clip.write_scores(scores, {args.output.name: clip.with_files([one for one, _ in found], tries)})
+        outputs.say(scores)
         outputs.write_sheet_of(args.sheet, tries, [one.seed for one, _ in found[: len(tries)]])
         return
     seeds = picture_seeds(args.seed, len(tries))

@@ -85,6 +85,14 @@ def require_folder(option: str, folder: Path) -> None:
         raise OptionError(f"{option}: cannot write to {folder}: {error.strerror}") from error
 
 
+def require_appendable(option: str, path: Path) -> None:
+    """Make sure that a file can be written to its end, and make it. Raises OptionError."""
+    try:
+        path.open("a").close()
+    except OSError as error:
+        raise OptionError(f"{option}: cannot write to {path}: {error.strerror}") from error
+
+
 def _remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of ``write_whole`` that nobody writes any more: a picture takes seconds."""
     from ..images import TEMPORARY

@@ -116,6 +116,8 @@ def _score_pictures(args: argparse.Namespace, paths: list[Path]) -> None:
 def _prompt(given: str | None, path: Path) -> str:
     from ..images import read_parameters
 
+    if not path.exists():
+        raise OptionError(f"{path} does not exist")
     prompt = given or (read_parameters(path) or {}).get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise OptionError(f"--prompt: {path} does not say what it was made from: write what it should show")

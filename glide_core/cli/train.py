@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import CheckpointError, DatasetError, OptionError
 from ..models.config import PUBLISHED, TINY_BASE, ModelConfig
 from ..train.options import Options
-from . import common, training_end
+from . import common, outputs, training_end
 from .train_options import MODELS, add_arguments, phases
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> None:
         return
     from ..train import session
 
-    outcome = session.run(_request(args))
+    request = _request(args)
+    outputs.require_folder("--out", request.out)
+    outcome = session.run(request)
     training_end.leave_if_stopped(outcome, resumed=args.resume)
     prompt = next(iter(args.sample_prompt), outcome.caption) or "a red circle on a blue background"
     training_end.tell("the model", outcome, _use(outcome, training_end.example(prompt)))
@@ -48,7 +50,6 @@ def _check(args: argparse.Namespace) -> None:
     """Say what the data set holds, and draw some of it. Raises DatasetError: nothing in it can be trained on."""
     from ..train.sources import FileSource
     from ..train.survey import lines, survey, write_shown
-    from . import outputs
 
     if args.data == SCENES:
         raise OptionError("--check reads pictures in files: scenes are drawn, and nothing of them is left out")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import OptionError
 from ..models.clip_config import PUBLISHED_CLIP, START_LOGIT_SCALE, TINY_CLIP, ClipConfig
 from ..train.options import Options
-from . import training_end
+from . import outputs, training_end
 from .clip import CLIPS
 from .train_options import data_options, memory_options, phases, saving_options, update_options
 
@@ -52,7 +52,9 @@ def run(args: argparse.Namespace) -> None:
     warnings.filterwarnings("ignore", module="PIL")  # the summary counts what is wrong with pictures
     from ..train import clip_session
 
-    outcome = clip_session.run(_request(args))
+    request = _request(args)
+    outputs.require_folder("--out", request.out)
+    outcome = clip_session.run(request)
     training_end.leave_if_stopped(outcome, resumed=args.resume)
     model, words = str(outcome.model), training_end.example(outcome.caption or "a red circle")
     training_end.tell(

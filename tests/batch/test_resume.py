@@ -60,7 +60,7 @@ def test_a_finished_run_paints_nothing(tmp_path, prompts):
     "changes, says",
     [
         ({"painting": replace(DRY, seed=1)}, "its seed is 0, here it is 1"),
-        ({"painting": replace(DRY, sampling=QUICK.sampling)}, "its sampling is"),
+        ({"painting": replace(DRY, sampling=QUICK.sampling)}, "its sampling steps is"),
         ({"shard_size": 5}, "its shard-size is 4, here it is 5"),
         ({"format": "jpg"}, "its format is png, here it is jpg"),
         ({"columns": {"prompt": "prompt"}}, "its columns is"),
@@ -159,7 +159,7 @@ def test_a_batch_that_is_too_large_is_halved(tmp_path, prompts, error, most):
         worker = Worker(plan.request, "cpu", plan.spool, plan.extra)
         worker.painter = painter
         for task in tasks:
-            worker(task, lambda rows, errors: None)
+            worker(task, lambda rows, errors, reason: None)
         yield from ()
 
     paint(prompts, tmp_path / "out", replace(DRY, batch=8), engine, shard_size=COUNT)
@@ -186,7 +186,7 @@ def test_workers_that_die_of_a_row_leave_it_out_in_the_end(tmp_path, prompts):
         while True:
             worker = KilledByRow3(plan.request, "cpu", plan.spool, plan.extra)
             try:
-                worker(task, lambda rows, errors: None)
+                worker(task, lambda rows, errors, reason: None)
                 break
             except KeyError as error:
                 deaths.append(error.args[0])

@@ -103,7 +103,7 @@ def test_any_webdataset_is_scored(tmp_path, capsys):
     "arguments, says",
     [
         (["FOLDER"], "there are no shards"),
-        (["FOLDER/none.tar"], "there are no shards"),
+        (["FOLDER/none.tar"], "does not exist"),
         (["FOLDER/none/none.tar"], "does not exist"),
         (["FOLDER", "a.png"], "give no single pictures such as a.png"),
         (["FOLDER", "--prompt", "a star"], "give no --prompt"),

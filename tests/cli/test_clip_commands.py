@@ -112,7 +112,7 @@ def test_score(tmp_path, capsys):
         (["generate", "x", "-o", "OUT", "--keep", "2"], "give --best-of N"),
         (["generate", "x", "-o", "OUT", "--best-of", "2", "--keep", "3"], "--keep 3 is more than --best-of 2"),
         (["generate", "x", "-o", "OUT", "--best-of", "2", "--batch", "2"], "either --batch or --best-of"),
-        (["generate", " ", "-o", "OUT", "--best-of", "2"], "write one that is not empty"),
+        (["generate", " ", "-o", "OUT", "--best-of", "2"], "says nothing of that"),
         (["generate", "x", "-o", "OUT", "--best-of", "2", "--scorer", "me"], "no scorer is called 'me'"),
         (["generate", "x", "-o", "OUT", "--clip-guidance", "nan"], "'nan' is not a number"),
         (["generate", "x", "-o", "OUT", "--clip-guidance", "1", "--clip", "no.pt"], "--clip no.pt: no such file"),
@@ -122,7 +122,8 @@ def test_score(tmp_path, capsys):
             "never guide",
         ),
         (["score", "OUT", "--prompt", " "], "--prompt is empty"),
-        (["score", "OUT"], "does not say what it was made from"),
+        (["score", "OUT"], "does not exist"),
+        (["score", "TINY"], "does not say what it was made from"),
         (["score", "TINY", "--prompt", "x"], "1x1 pixels shows nothing"),
     ],
 )
