@@ -11,7 +11,9 @@ REPAINT_PASSES = 4  # times that a step is taken while the surroundings are hidd
 SCENES = 60_000  # that a training on drawn scenes usually draws ahead
 BATCH_COLUMNS = ("id", "prompt", "negative", "seed", "guidance_scale", "steps", "sampler", "image", "mask")
 SHARD_SIZE = 1000  # rows of ``glide batch`` that lie together
+MOST_OFFSETS = 4  # numbers of a noise offset: the fourth is of a grid of 64x64, the size of the base's pictures
 MAX_RANK = 256  # of a LoRA: above it the additions to most layers would be larger than the layers
+PAINTED_IN = "painted-in"  # the parameter of pictures that says how many the base and the upsampler painted together
 FAMILIES = {"tiny": "tiny-", "openai": ""}  # before a model's kind in the names of a family's models
 
 

@@ -8,10 +8,14 @@ from typing import Any
 
 from ..glide_core.errors import OptionError
 from ..glide_core.prompts import Prompt
-from ..glide_core.study.axes import AXES, Axis, Value, label, parse_axis
+from ..glide_core.study.axes import Axis, Value, parse_axis
+from ..glide_core.train.lora import named
 
 MOST_CELLS = 1000
-SWEPT = ("guidance", "steps", "sampler", "temperature", "seed", "prompt", "negative")  # in the order of the outputs
+# The outputs of GlideSweep, in their order. The first ones have a value also where they are on no axis.
+SWEPT = ("guidance", "steps", "sampler", "temperature", "seed", "prompt", "negative")
+LOADED = ("checkpoint", "lora_name", "lora_strength", "clip_guidance")
+OUTPUTS = (*SWEPT, *LOADED)
 
 
 @dataclass(frozen=True)
@@ -37,23 +41,23 @@ def swept(x: str, y: str, base: Mapping[str, Value]) -> Axes:
 
     Args:
         x, y: texts as in ``parse_axis``; y may be empty.
-        base: the value of each of ``SWEPT`` where it is on no axis.
+        base: the value of each of ``SWEPT`` where it is on no axis; outputs of ``LOADED`` are None then.
     Raises:
         OptionError: an axis or a value is wrong, or there are more than ``MOST_CELLS``.
     """
-    across = _axis(x, "x")
-    down = _axis(y, "y") if y.strip() else None
+    across = parse_axis(x, "x")
+    down = parse_axis(y, "y") if y.strip() else None
     if down is not None and down.name == across.name:
         raise OptionError(f"x and y are both {down.name}: sweep two different things, or leave y empty")
     count = len(across.values) * (len(down.values) if down else 1)
     if count > MOST_CELLS:
         raise OptionError(f"x and y make {count} cells: give fewer values, {MOST_CELLS} cells at most")
-    own = [{down.name: value} for value in down.values] if down else [{}]
-    cells = [{**base, **row, across.name: value} for row in own for value in across.values]
-    names = [axis.name for axis in (across, down) if axis]
-    captions = tuple(", ".join(label(name, cell[name]) for name in names) for cell in cells)
-    slots = tuple(tuple(_output(name, cell[name]) for name in SWEPT) for cell in cells)
-    return Axes(across.labels, down.labels if down else ("",), tuple(cells), captions, slots)
+    rows = list(zip(down.labels, _outputs(down))) if down else [("", {})]
+    columns = list(zip(across.labels, _outputs(across)))
+    cells = tuple({**base, **row, **column} for _, row in rows for _, column in columns)
+    captions = tuple(", ".join(filter(None, (column, row))) for row, _ in rows for column, _ in columns)
+    slots = tuple(tuple(_sockets(cell).get(name) for name in OUTPUTS) for cell in cells)
+    return Axes(across.labels, down.labels if down else ("",), cells, captions, slots)
 
 
 def listed(prompts: Sequence[Prompt]) -> Axes:
@@ -75,16 +79,17 @@ def labelled(labels: Sequence[str], count: int) -> Axes:
     return Axes(texts, ("",), tuple({"label": text} for text in texts), texts, ((),) * count)
 
 
-def _axis(text: str, name: str) -> Axis:
-    axis = parse_axis(text, name)
-    if axis.name not in SWEPT:
-        others = ", ".join(other for other in AXES if other not in SWEPT)
-        raise OptionError(
-            f"{name}: {axis.name} is no axis of this node: use one of {', '.join(SWEPT)}. `glide study` sweeps {others}"
-        )
-    return axis
+def _outputs(axis: Axis) -> list[dict[str, Value]]:
+    """For each value of an axis the outputs that it decides."""
+    if axis.name != "lora":
+        return [{axis.name.replace("-", "_"): value} for value in axis.values]
+    parts = [named(str(value)) if value else (None, 0.0) for value in axis.values]
+    some = next(path for path, _ in parts if path is not None)
+    # LoraLoader has no choice for none: it adds nothing at a strength of 0.
+    return [{"lora_name": str(path or some), "lora_strength": strength} for path, strength in parts]
 
 
-def _output(name: str, value: Value) -> Value:
-    """A value as inputs of nodes take it: KSampler takes steps as a number, GlideSampler a respacing, too."""
-    return int(value) if name == "steps" and str(value).isdecimal() else value
+def _sockets(cell: Mapping[str, Value]) -> dict[str, Value]:
+    """The values as inputs of nodes take them: KSampler takes steps as a number, GlideSampler a respacing, too."""
+    steps = cell["steps"]
+    return {**cell, "steps": int(steps) if str(steps).isdecimal() else steps}

@@ -8,10 +8,10 @@ from ..glide_core.study.bars import draw_bars, table
 from ..glide_core.study.shares import counts
 from .axes import labelled
 from .checks import named
-from .clip import clip_input, judge_inputs, judged
 from .host import grid
 from .host.feedback import show
 from .host.grid import AxesSocket
+from .judges import clip_input, judge_inputs, judged
 from .schema import schema
 
 

@@ -3,10 +3,10 @@
 from comfy_api.latest import io
 
 from ..glide_core.prompts import prompts_of_text
-from .axes import SWEPT, listed, swept
+from .axes import OUTPUTS, SWEPT, listed, swept
 from .checks import named, steps_error
 from .host.feedback import missing
-from .host.grid import AxesSocket
+from .host.grid import AxesSocket, is_connected
 from .host.text import encode_batch
 from .schema import (
     DEFAULTS,
@@ -32,8 +32,9 @@ TextOrNumber = io.Custom("STRING,INT")
 NO_CLIP = "GlidePrompts: connect clip, or take prompts instead of positive and negative"
 AXIS_TOOLTIP = (
     "A name and its values, such as guidance=1,2,3 or seed=0..3. The names are guidance, steps, sampler, temperature, "
-    "seed, prompt and negative. Values are separated by commas, or by semicolons or line breaks where there is one: "
-    "prompt=a red circle; a blue star"
+    "seed, prompt, negative, checkpoint, lora and clip-guidance. Values are separated by commas, or by semicolons or "
+    "line breaks where there is one: prompt=a red circle; a blue star. lora=; my.safetensors:0.5 compares without and "
+    "with one at half its strength."
 )
 
 
@@ -133,8 +134,25 @@ class GlideSweep(io.ComfyNode):
                 io.Int.Output(display_name="seed", is_output_list=True, tooltip="For the seed of any sampler."),
                 io.String.Output(display_name="prompt", is_output_list=True, tooltip="For GlideTextEncode."),
                 io.String.Output(display_name="negative", is_output_list=True, tooltip="For GlideTextEncode."),
+                AnyChoice.Output(
+                    display_name="checkpoint", is_output_list=True, tooltip="For GlideLoader, if it is on an axis."
+                ),
+                AnyChoice.Output(
+                    display_name="lora_name", is_output_list=True, tooltip="For LoraLoader, if lora is on an axis."
+                ),
+                io.Float.Output(
+                    display_name="lora_strength",
+                    is_output_list=True,
+                    tooltip="For the strengths of LoraLoader; 0 where the axis says none.",
+                ),
+                io.Float.Output(
+                    display_name="clip_guidance",
+                    is_output_list=True,
+                    tooltip="For the scale of GlideCLIPGuidance, if it is on an axis.",
+                ),
                 AxesSocket.Output(display_name="axes", tooltip="For GlideGrid: which cell is which."),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
         )
 
     @classmethod
@@ -150,9 +168,17 @@ class GlideSweep(io.ComfyNode):
         base = (guidance_scale, steps, sampler, temperature, seed, prompt, negative)
         with named("GlideSweep"):
             axes = swept(x, y, dict(zip(SWEPT, base)))
+            cls._require_on_axis(axes.slots[0])
         lists = [list(values) for values in zip(*axes.slots)]
         # What is the same in all cells is given once: the nodes before the sampler then run once.
         return io.NodeOutput(*(values[:1] if len(set(values)) == 1 else values for values in lists), axes)
+
+    @classmethod
+    def _require_on_axis(cls, values) -> None:
+        """Raise ValueError where an output of ``LOADED`` is connected that has no value."""
+        for name, value in zip(OUTPUTS, values):
+            if value is None and is_connected(cls.hidden.prompt, cls.hidden.unique_id, OUTPUTS.index(name)):
+                raise ValueError(f"{name} is connected, but on no axis: write it on x or y, or take the link away")
 
 
 def _told(check) -> bool | str:

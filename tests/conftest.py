@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 # How many cases of each property are tried: the same few in every run, or, with `make nightly`, many by chance.
 COMMON = settings(deadline=10_000, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-settings.register_profile("usual", COMMON, max_examples=100, derandomize=True)
+settings.register_profile("usual", COMMON, max_examples=500, derandomize=True)
 settings.register_profile("nightly", COMMON, max_examples=10_000)
 settings.load_profile("usual")
 

@@ -28,6 +28,7 @@ from ..models.tokenizer import Tokenizer
 from ..pipeline import Sampling, Stage
 from ..scoring import Scorer, best, load_scorer
 from .packages import need
+from .reach import reaching
 from .request import FIRST_MODEL, Painting
 from .rows import Picture, Row
 
@@ -263,8 +264,10 @@ class ModelPainter:
     def _content(self, picture: Picture | None) -> io.BytesIO:
         if isinstance(picture, bytes):
             return io.BytesIO(picture)
-        files, path = need("fsspec").core.url_to_fs(_joined(self.folder, str(picture)))
-        return io.BytesIO(files.cat_file(path))
+        url = _joined(self.folder, str(picture))
+        with reaching(url):
+            files, path = need("fsspec").core.url_to_fs(url)
+            return io.BytesIO(files.cat_file(path))
 
 
 def _asked(rows: Sequence[Row]) -> tuple[list[str], list[str], list[int]]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..errors import GlideWarning, OptionError
 from ..prompts import parse_prompt
 from .packages import need
+from .reach import reaching
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 ROWS_AT_A_TIME = 256  # that are decoded of a parquet file
@@ -33,11 +34,11 @@ def read_records(source: str) -> Iterator[Record]:
             files or pictures.
     Raises:
         OptionError: it is missing, of no such kind, or broken; the message says where.
+        OSError: it cannot be reached.
     """
-    opened = _Source(source)
-    if opened.is_folder:
-        return _of_folder(opened)
-    return _reader(source)(opened, opened.path)
+    with reaching(source):
+        opened = _Source(source)
+        yield from _of_folder(opened) if opened.is_folder else _reader(source)(opened, opened.path)
 
 
 def folder_of(source: str) -> str:

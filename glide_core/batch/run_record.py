@@ -15,6 +15,7 @@ from ..errors import OptionError
 from ..files import checkpoints
 from ..scoring import scorer_files
 from .packages import need
+from .reach import reaching
 from .request import BatchRequest
 from .storage import Storage
 
@@ -59,12 +60,13 @@ def _hashes_of_models(request: BatchRequest, tasks: Iterable[str]) -> dict[str, 
 
 
 def hash_of_input(source: str) -> str:
-    """The SHA-256 of a file; of a folder that of the names and sizes of its files."""
-    files, path = need("fsspec").core.url_to_fs(source)
-    if not files.isdir(path):
-        with files.open(path, "rb") as file:
-            return _digest(file)
-    found = files.find(path, detail=True)
+    """The SHA-256 of a file; of a folder that of the names and sizes of its files. Raises OSError."""
+    with reaching(source):
+        files, path = need("fsspec").core.url_to_fs(source)
+        if not files.isdir(path):
+            with files.open(path, "rb") as file:
+                return _digest(file)
+        found = files.find(path, detail=True)
     listing = "".join(f"{name[len(path) :]} {found[name]['size']}\n" for name in sorted(found))
     return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 

@@ -4,56 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import io
 import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..diffusion.clip_guidance import resized
-from ..errors import ImageError, OptionError
-from ..images import read_image
+from ..errors import ImageError
 from ..scoring import Scorer
-from . import run_record
+from .finished import Item, Shard, finished_shards, kept_table
 from .packages import need
-from .records import read_records
-from .rows import file_key
-from .shards import PICTURE_FOLDER, shard_name
 from .storage import Storage
 
 FOLDER = "scores"
 MARK = b"glide_scores"  # of the table's metadata: what was scored with what
 AT_A_TIME = 64
 LOWEST_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Item:
-    """A picture to score: its row's number in the input where that is known, and its id; and its prompt and content."""
-
-    index: int | None
-    id: str
-    prompt: str
-    content: bytes
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A shard to score.
-
-    Attributes:
-        name: of its table.
-        mark: what changes where its pictures change.
-        items: reads its pictures.
-    """
-
-    name: str
-    mark: str
-    items: Callable[[], Iterator[Item]]
 
 
 @dataclass
@@ -107,82 +78,12 @@ def score_shards(source: str, scorer: Scorer, mark: Mapping[str, Any]) -> Iterat
         OptionError: there are no shards, or one is broken.
         OSError: something cannot be read or written.
     """
-    storage, found = _shards(source)
+    storage, found = finished_shards(source)
     out = Storage(posixpath.join(storage.url, FOLDER))
     out.make()
-    there = set(out.names())
     for shard in found:
-        name = f"{shard.name}.parquet"
-        whole = json.dumps({**mark, "of": shard.mark}, sort_keys=True).encode()
-        table = _known(out, name, whole) if name in there else None
-        if table is None:
-            table = _table(shard, scorer).replace_schema_metadata({MARK: whole})
-            content = io.BytesIO()
-            need("pyarrow.parquet").write_table(table, content)
-            out.write(name, content.getvalue())
-        yield shard.name, table
-
-
-def _known(out: Storage, name: str, mark: bytes) -> Any:
-    """The table of a shard, or None where it is of other pictures or another scorer, or damaged."""
-    pyarrow = need("pyarrow")
-    try:
-        table = need("pyarrow.parquet").read_table(io.BytesIO(out.read([name])[name]))
-    except (pyarrow.ArrowException, OSError):
-        return None
-    return table if (table.schema.metadata or {}).get(MARK) == mark else None
-
-
-def _shards(source: str) -> tuple[Storage, list[Shard]]:
-    """The folder of some shards, and those of them that are finished."""
-    folder, name = posixpath.split(source) if source.lower().endswith(".tar") else (source, "")
-    storage = Storage(folder or ".")
-    try:
-        names = set(storage.names())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise OptionError(f"{source} does not exist") from error
-    run = {} if name else run_record.read(storage)
-    if run:
-        finished = run_record.finished(storage)
-        return storage, [_of_run(storage, run["fingerprint"], finished[shard]) for shard in sorted(finished)]
-    tars = sorted(each for each in names if each.lower().endswith(".tar") and name in ("", each))
-    if not tars:
-        raise OptionError(f"{source}: there are no shards: give the folder of a `glide batch`, or .tar files")
-    return storage, [_of_tar(storage, each, str(_size(storage, each))) for each in tars]
-
-
-def _of_run(storage: Storage, fingerprint: Mapping[str, Any], summary: Mapping[str, Any]) -> Shard:
-    name = shard_name(summary["shard"])
-    if not fingerprint["files"]:
-        return _of_tar(storage, f"{name}.tar", summary["sha256"][f"{name}.tar"])
-
-    def items() -> Iterator[Item]:
-        content = storage.read([f"{name}.parquet"])[f"{name}.parquet"]
-        for row in need("pyarrow.parquet").read_table(io.BytesIO(content)).to_pylist():
-            if not row["error"]:
-                file = f"{PICTURE_FOLDER}/{file_key(row['id'])}.{fingerprint['format']}"
-                yield Item(row["index"], row["id"], row["prompt"], next(iter(storage.read([file]).values())))
-
-    return Shard(name, summary["sha256"][f"{name}.parquet"], items)
-
-
-def _of_tar(storage: Storage, name: str, mark: str) -> Shard:
-    def items() -> Iterator[Item]:
-        for record in read_records(posixpath.join(storage.url, name)):
-            values = record.values
-            index, image, prompt = values.get("index"), values.get("image"), values.get("prompt")
-            yield Item(
-                index if isinstance(index, int) else None,
-                str(values.get("id", "")),
-                prompt if isinstance(prompt, str) else "",
-                image if isinstance(image, bytes) else b"",
-            )
-
-    return Shard(posixpath.splitext(name)[0], mark, items)
-
-
-def _size(storage: Storage, name: str) -> int:
-    return int(storage.files.size(posixpath.join(storage.path, name)))
+        whole = {MARK: json.dumps({**mark, "of": shard.mark}, sort_keys=True).encode()}
+        yield shard.name, kept_table(out, shard.name, whole, partial(_table, shard, scorer))
 
 
 def _table(shard: Shard, scorer: Scorer) -> Any:
@@ -198,8 +99,8 @@ def _table(shard: Shard, scorer: Scorer) -> Any:
         if pixels is not None:
             waiting.append((row, pixels))
         if len(waiting) == AT_A_TIME:
-            _score(waiting, scorer)
-    _score(waiting, scorer)
+            score_waiting(waiting, scorer, "score")
+    score_waiting(waiting, scorer, "score")
     text = pyarrow.string()
     types = {
         "index": pyarrow.int64(),
@@ -216,17 +117,16 @@ def _pixels(item: Item, side: int) -> tuple[str | None, Tensor | None]:
     """A picture as the scorer reads it [1, 3, side, side], or why there is none."""
     if not item.prompt.strip():
         return "there is no prompt", None
-    if not item.content:
-        return "there is no picture", None
     try:
-        return None, resized(read_image(io.BytesIO(item.content)), side)
-    except (ImageError, OSError, ValueError) as error:
-        return f"the picture cannot be read: {error}", None
+        return None, resized(item.pixels(), side)
+    except ImageError as error:
+        return str(error), None
 
 
-def _score(waiting: list[tuple[dict[str, Any], Tensor]], scorer: Scorer) -> None:
+def score_waiting(waiting: list[tuple[dict[str, Any], Tensor]], scorer: Scorer, column: str) -> None:
+    """Put scores into a column of the rows that wait with their pictures [1, 3, side, side]; then none waits."""
     if waiting:
         pixels = torch.cat([each for _, each in waiting])
         for (row, _), score in zip(waiting, scorer.scores(pixels, [row["prompt"] for row, _ in waiting]).tolist()):
-            row["score"] = score
+            row[column] = score
         waiting.clear()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import OptionError
 from .packages import need
+from .reach import reaching
 
 
 class Storage:
@@ -37,26 +38,36 @@ class Storage:
 
     def make(self) -> None:
         """Make the folder. Raises OSError."""
-        self.files.makedirs(self.path, exist_ok=True)
+        with reaching(self.url):
+            self.files.makedirs(self.path, exist_ok=True)
 
     def names(self) -> list[str]:
-        """The names of the files in it, not of those in folders."""
+        """The names of the files in it, not of those in folders. Raises OSError."""
         self.files.invalidate_cache()
-        return [posixpath.basename(str(name)) for name in self.files.ls(self.path, detail=False)]
+        try:
+            with reaching(self.url):
+                found = self.files.ls(self.path, detail=False)
+        except FileNotFoundError:
+            if self.local is not None:
+                raise
+            found = []  # in an object store, a folder is there once a file is
+        return [posixpath.basename(str(name)) for name in found]
 
     def read(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The contents of files, by name; several at once where the file system can."""
+        """The contents of files, by name; several at once where the file system can. Raises OSError."""
         paths = {posixpath.join(self.path, name): name for name in names}
-        if len(paths) == 1:
-            return {name: self.files.cat_file(path) for path, name in paths.items()}
-        found = self.files.cat(list(paths)) if paths else {}
+        with reaching(self.url):
+            if len(paths) == 1:
+                return {name: self.files.cat_file(path) for path, name in paths.items()}
+            found = self.files.cat(list(paths)) if paths else {}
         return {posixpath.basename(path): content for path, content in found.items()}
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file, all or nothing. Raises OSError."""
         local = self.local
         if local is None:
-            self.files.pipe_file(posixpath.join(self.path, name), content)
+            with reaching(self.url):
+                self.files.pipe_file(posixpath.join(self.path, name), content)
             return
         temporary = local / f"{name}.{uuid.uuid4().hex[:8]}.tmp"  # other machines may write the same file
         try:
@@ -71,7 +82,8 @@ class Storage:
         """Bring a finished file of this machine here, all or nothing. It is gone from where it was. Raises OSError."""
         local = self.local
         if local is None:
-            self.files.put_file(str(file), posixpath.join(self.path, name))
+            with reaching(self.url):
+                self.files.put_file(str(file), posixpath.join(self.path, name))
             file.unlink()
             return
         with file.open("rb") as opened:
@@ -79,9 +91,10 @@ class Storage:
         _move(file, local / name)
 
     def remove(self, name: str) -> None:
-        """Remove a file that may not be there."""
-        if self.files.exists(posixpath.join(self.path, name)):
-            self.files.rm_file(posixpath.join(self.path, name))
+        """Remove a file that may not be there. Raises OSError."""
+        with reaching(self.url):
+            if self.files.exists(posixpath.join(self.path, name)):
+                self.files.rm_file(posixpath.join(self.path, name))
 
 
 def _to_disk(descriptor: int) -> None:

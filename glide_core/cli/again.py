@@ -15,7 +15,7 @@ from . import common, outputs
 
 MAKERS = ("generate", "upsample", "inpaint")
 POSITIONAL = {"generate": "prompt", "upsample": "input", "inpaint": "input"}
-OVERRIDES = ("checkpoint", "upsampler", "device", "dtype", "input", "mask")
+OVERRIDES = ("checkpoint", "upsampler", "lora", "clip", "device", "dtype", "input", "mask")
 CHOICE_OF_TRIES = ("best-of", "keep", "scorer")  # the picture was one of these tries, and is made alone
 NOT_OPTIONS = ("command", "version", "score", "try-seed", *CHOICE_OF_TRIES)
 COMFYUI = ("prompt", "workflow")  # the text chunks in which ComfyUI keeps a graph
@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, metavar="FILE", help="the file to write (default: PICTURE with -again)")
     add("--checkpoint", metavar="NAME|FILE", help="take this one instead, such as a file that was moved")
     add("--upsampler", metavar="FILE", help="the same for the upsampler")
+    add("--lora", metavar="FILE[:STRENGTH]", help="the same for the LoRA")
+    add("--clip", metavar="NAME|FILE", help="the same for the noised CLIP that guided")
     add("--input", type=Path, metavar="FILE", help="the same for the photo that was edited or enlarged")
     add("--mask", type=Path, metavar="FILE", help="the same for the mask")
     add("--device", choices=("auto", "cpu", "cuda"), help="default: what PICTURE was made on, if it is here")

@@ -104,9 +104,9 @@ def run(args: argparse.Namespace) -> None:
     except GlideError:
         raise
     except OSError as error:
+        reason = f"--output {args.output}: {error.strerror}" if error.strerror else error  # which names its place
         raise GlideError(
-            f"--output {args.output}: {error.strerror or error}; what is done is kept: make room or mend it, and give "
-            "the same command again"
+            f"{reason}; what is done is kept: make room or mend it, and give the same command again"
         ) from error
     outputs.note(f"{totals.rows} rows, {totals.errors} of them failed: {args.output}")
     misread = warnings.sentence(totals.warnings)

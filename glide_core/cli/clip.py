@@ -89,6 +89,11 @@ def clip_name(args: argparse.Namespace) -> str:
     return args.clip or CLIPS.get(getattr(args, "checkpoint", "tiny"), "clip")
 
 
+def guiding_name(args: argparse.Namespace) -> str | None:
+    """Which noised CLIP guides, None where none does."""
+    return clip_name(args) if args.clip_guidance or args.upsample_clip_guidance else None
+
+
 def guides(args: argparse.Namespace, where: common.Compute) -> tuple[ClipGuide | None, ClipGuide | None]:
     """What guides the base and the upsampler, None where nothing does.
 

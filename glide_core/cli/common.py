@@ -129,10 +129,10 @@ def sampling_options(
     )
     add(
         f"--{prefix}noise-offset",
-        type=number(0, 1),
-        metavar="STD",
-        help="shift each colour of the initial noise by chance, for a model that was trained so, such as the embedded "
-        "base with 0.15 (default: 0)",
+        type=noise_offset_option,
+        metavar="STD,STD",
+        help="low frequencies of the initial noise, for a model that was trained with them by `glide train "
+        "--noise-offset`, such as the embedded base with 0.15,0.15 (default: 0)",
     )
     old_name(add, f"--{prefix}guidance", f"{prefix}guidance_scale", number(0, 100))
     old_name(add, f"--{prefix}temp", f"{prefix}temperature", number(0, 10))
@@ -144,13 +144,14 @@ def old_name(add: Callable[..., Any], option: str, dest: str, type: Callable[[st
 
 
 def sampling(args: argparse.Namespace, prefix: str = "") -> Sampling:
-    from ..diffusion.options import Sampling
+    from ..diffusion.options import Sampling, parse_noise_offset
 
     names = ("steps", "sampler", "guidance_scale", "eta", "threshold", "temperature")
     values = {name: getattr(args, prefix + name) for name in names}
-    optional = ("guidance_from", "guidance_until", "cache_interval", "noise_offset")
+    optional = ("guidance_from", "guidance_until", "cache_interval")
     chosen = {name: getattr(args, prefix + name) for name in optional}
     values |= {name: value for name, value in chosen.items() if value is not None}
+    values["noise_offset"] = parse_noise_offset(getattr(args, prefix + "noise_offset") or "0")
     return Sampling(**values, as_reference="as_reference" in args)
 
 
@@ -167,7 +168,7 @@ def parameters(args: argparse.Namespace, where: Compute, checkpoints: Mapping[st
     """What a picture depends on, for the picture's file: under the names of the options that set it, and hashes.
 
     Args:
-        checkpoints: the checkpoint that each option comes to, see ``digest``; None where there is none.
+        checkpoints: the model that each option comes to, see ``digest``; None where there is none.
     Raises:
         CheckpointError: there is no such checkpoint.
     """
@@ -192,17 +193,22 @@ def parameters(args: argparse.Namespace, where: Compute, checkpoints: Mapping[st
         if name not in elsewhere and value is not None
     }
     hashes = {name + DIGEST: digest(f"--{name}", source) for name, source in checkpoints.items() if source}
-    pictures = {name: getattr(args, name, None) for name in PICTURES}
-    hashes |= {name + DIGEST: sha256(path) for name, path in pictures.items() if path}
+    files = {name: getattr(args, name, None) for name in PICTURES}
+    if getattr(args, "lora", None):
+        from ..train.lora import named
+
+        files["lora"] = named(args.lora)[0]
+    hashes |= {name + DIGEST: sha256(path) for name, path in files.items() if path}
     return {**found, **hashes, "device": where.device.type, "dtype": where.dtype, "version": __version__}
 
 
 def digest(option: str, source: str) -> str:
-    """The SHA-256 of the checkpoint that an option names. Raises CheckpointError: there is none of this name."""
-    from ..files import checkpoints, integrity
+    """The SHA-256 of the model that an option names. Raises CheckpointError: there is none of this name."""
+    from ..files import checkpoints, clip_checkpoints, integrity
 
     try:
-        return integrity.sha256(checkpoints.find(source))
+        files = clip_checkpoints.find(source) if option == "--clip" else (checkpoints.find(source),)
+        return " ".join(map(integrity.sha256, files))
     except GlideError as error:
         raise CheckpointError(f"{option} {error}") from error
 
@@ -217,6 +223,17 @@ def seed_option(text: str) -> int:
         return int(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number, nor the word random") from error
+
+
+def noise_offset_option(text: str) -> str:
+    """The value of ``--noise-offset``, as pictures note it."""
+    from ..diffusion.options import parse_noise_offset
+
+    try:
+        parse_noise_offset(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def steps_option(text: str) -> str:
@@ -249,14 +266,24 @@ def number(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def load_stage(where: Compute, option: str, source: str, kind: str) -> Stage:
-    """Load a model for sampling. Raises CheckpointError that names the option: it is missing or of another kind."""
+def load_stage(where: Compute, option: str, source: str, kind: str, lora: str | None = None) -> Stage:
+    """Load a model for sampling.
+
+    Args:
+        lora: the value of ``--lora``, what to add to the model.
+    Raises:
+        CheckpointError: it is missing, of another kind, or the LoRA is of another model; the option is named.
+    """
     from ..device import DTYPES
     from ..pipeline import Stage, require_kind
+    from ..train.lora import onto
 
     try:
         stage = Stage.load(source, device=where.device, dtype=DTYPES[where.dtype])
         require_kind(stage, kind)
+        if lora:
+            option = "--lora"
+            onto(stage, lora)
     except GlideError as error:
         raise CheckpointError(f"{option} {error}") from error
     return stage

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..choices import PAINTED_IN
 from ..diffusion.options import UPSAMPLING, Sampling
 from ..errors import OptionError
 from ..prompts import Prompt, read_prompts
@@ -92,7 +93,7 @@ class Cascade:
 
     def painted_in(self, drawn: int, enlarged: int) -> dict[str, str]:
         """What a picture notes of so many that were drawn and enlarged together, for ``glide again``."""
-        return {outputs.PAINTED_IN: f"{max(drawn, self.least[0])},{max(enlarged, self.least[1])}"}
+        return {PAINTED_IN: f"{max(drawn, self.least[0])},{max(enlarged, self.least[1])}"}
 
 
 def _columns(jobs: list[Job], least: int) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
@@ -139,6 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tiny (embedded; the default), openai (after `glide fetch base upsample`), or the file of a base model",
     )
     add("--upsampler", metavar="FILE", help="the upsampler that belongs to the file in --checkpoint")
+    add("--lora", metavar="FILE[:STRENGTH]", help="what `glide train --lora` wrote, to add to the base model")
     common.reference_option(parser)
     preset_option(parser, base="", upsampler="upsample-")
     common.sampling_options(
@@ -155,7 +157,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clip.clip_option(parser)
     clip.guidance_options(parser)
     clip.best_options(parser, "each picture")
-    add(f"--{outputs.PAINTED_IN}", type=_two_counts, default=(1, 1), help=argparse.SUPPRESS)  # for glide again
+    add(f"--{PAINTED_IN}", type=_two_counts, default=(1, 1), help=argparse.SUPPRESS)  # for glide again
 
 
 def run(args: argparse.Namespace) -> None:
@@ -172,7 +174,8 @@ def run(args: argparse.Namespace) -> None:
         outputs.require_output("--sheet" if path in sheets else "--output", path)
     outputs.require_distinct({"--output": written, "--sheet": sheets}, {"--prompts": args.prompts})
     where = common.compute(args)
-    recorded = common.parameters(args, where, {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args)})
+    models = {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args), "clip": clip.guiding_name(args)}
+    recorded = common.parameters(args, where, models)
     todo = _unmade(jobs, recorded, args.overwrite) if args.prompts else jobs
     if todo:
         cascade = _cascade(args, where)
@@ -304,7 +307,7 @@ def _cascade(args: argparse.Namespace, where: common.Compute) -> Cascade:
     upsampler = _upsampler_name(args)
     guide, upsample_guide = clip.guides(args, where)
     return Cascade(
-        common.load_stage(where, "--checkpoint", _base_name(args), "base"),
+        common.load_stage(where, "--checkpoint", _base_name(args), "base", args.lora),
         common.load_stage(where, "--upsampler", upsampler, "upsample") if upsampler else None,
         common.sampling(args),
         common.sampling(args, "upsample_"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
+from ..choices import PAINTED_IN
 from ..errors import GlideError, OptionError
 from .common import DIGEST, count
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 FALLBACK = "glide-rescued-"
 LEFTOVER_AGE = 3600  # in seconds
-PAINTED_IN = "painted-in"  # how many pictures were painted together: by the base and by the upsampler
 FOUND_OUT = ("score", "try-seed", PAINTED_IN)
 
 

@@ -77,9 +77,9 @@ def _score_shards(args: argparse.Namespace, sources: list[str]) -> None:
         except GlideError:
             raise
         except OSError as error:
+            reason = f"{source}: {error.strerror}" if error.strerror else error  # which names its place
             raise GlideError(
-                f"{source}: {error.strerror or error}; the shards that are scored are kept, and the same command goes "
-                "on with the others"
+                f"{reason}; the shards that are scored are kept, and the same command goes on with the others"
             ) from error
     found = summary.to_dict()
     if args.json:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .. import __version__
 from ..choices import SAMPLERS
-from ..errors import CheckpointError, GlideError, GlideWarning, OptionError, counted
+from ..errors import CheckpointError, GlideError, OptionError, counted
 from ..study.axes import AXES, EXAMPLES
-from . import clip, common, outputs, words
-
-if TYPE_CHECKING:
-    from ..scoring import Scorer
+from . import clip, common, outputs, study_notes, study_shards, words
 
 ASKED_FROM = 10_000  # pictures; more than these are made only after a question
 KINDS = {
@@ -29,6 +22,7 @@ KINDS = {
     "novelty": "what a model makes of things that it has never seen together",
     "bias": "what a model draws where the prompt leaves it open",
     "axes": "any two axes: " + ", ".join(AXES),
+    "shards": "the pictures that `glide batch` made, or any webdataset",
     "all": "every section, with the built-in prompts",
 }
 
@@ -39,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, summary in KINDS.items():
         kind = kinds.add_parser(name, help=summary, description=f"Study {summary}.")
         _OWN[name](kind)
-        _shared_options(kind, many_samplers=name == "steps")
+        if name != "shards":
+            _shared_options(kind, many_samplers=name == "steps")
 
 
 def _prompts(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +90,7 @@ _OWN: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "novelty": _novelty,
     "bias": _bias,
     "axes": _axes,
+    "shards": study_shards.add_arguments,
     "all": lambda parser: None,
 }
 
@@ -118,8 +114,8 @@ def _shared_options(parser: argparse.ArgumentParser, *, many_samplers: bool) -> 
     many = {"nargs": "+"} if many_samplers else {}
     add("--sampler", choices=SAMPLERS, **many, help="one of ddpm, ddim, plms, dpmpp_2m, euler")  # type: ignore[arg-type]
     add("--guidance-scale", type=common.number(0, 100), metavar="SCALE", help="default: 3; of bias 1, or 3 of OpenAI's")
-    offset_help = "see `glide generate --help` (default: 0; of bias with the embedded models 0.15)"
-    add("--noise-offset", type=common.number(0, 1), metavar="STD", help=offset_help)
+    offset_help = "see `glide generate --help` (default: 0; of bias that of the base model's training)"
+    add("--noise-offset", type=common.noise_offset_option, metavar="STD,STD", help=offset_help)
     add("--clip-guidance", type=common.number(0, 1000), default=0.0, metavar="SCALE", help="default: 0")
     add("--upsample-steps", type=common.steps_option, metavar="STEPS", help="of the upsampler")
     add("--upsample-sampler", choices=SAMPLERS, help="of the upsampler (default: ddim)")
@@ -129,12 +125,14 @@ def _shared_options(parser: argparse.ArgumentParser, *, many_samplers: bool) -> 
 def run(args: argparse.Namespace) -> None:
     """Make the study. A command that was stopped goes on when it is given again."""
     from ..study import plots
-    from ..study.page import Notes
+
+    plots.require_packages()
+    if args.kind == "shards":
+        return study_shards.run(args)
     from ..study.run import Study, cells_of, require_counter
     from ..study.run import run as run_study
     from .study_sections import sections_of
 
-    plots.require_packages()
     sections = sections_of(args)
     cells = cells_of(sections)
     _require_consent(len(cells), args.yes)
@@ -142,10 +140,10 @@ def run(args: argparse.Namespace) -> None:
     where = common.compute(args)
     for checkpoint in dict.fromkeys(cell.checkpoint for cell in cells):
         _warn_of_words(checkpoint, [cell.prompt for cell in cells if cell.checkpoint == checkpoint])
-    scorer = _scorer(args, where)
+    scorer, scored_by = study_notes.scorer(args, where)
     require_counter(sections, scorer)
-    scored_by = args.scorer or clip.clip_name(args)
-    notes = Notes(["glide", *sys.argv[1:]], _machine(args, where, scored_by if scorer else "none"))
+    models = {"tiny": "the embedded models", "openai": "OpenAI's published models"}
+    notes = study_notes.notes(models.get(args.checkpoint, str(args.checkpoint)), scored_by, where)
     study = Study(sections, args.output, where.device, where.dtype, scorer, scored_by, notes, args.batch or Study.batch)
     try:
         outcome = run_study(study)
@@ -157,17 +155,6 @@ def run(args: argparse.Namespace) -> None:
     if outcome.errors:
         reason = next(iter(outcome.errors.values()))
         raise GlideError(f"{len(outcome.errors)} of {counted(len(cells), 'picture')} could not be made: {reason}")
-
-
-def _scorer(args: argparse.Namespace, where: common.Compute) -> Scorer | None:
-    """The scorer of the options. One that nobody asked for and that is not there is left out, with a warning."""
-    try:
-        return clip.scorer(args, where)
-    except GlideError as error:
-        if args.clip or args.scorer:
-            raise
-        warnings.warn(f"there are no CLIP scores: {error}", GlideWarning, stacklevel=2)
-        return None
 
 
 def _warn_of_words(checkpoint: str, prompts: Sequence[str]) -> None:
@@ -185,16 +172,3 @@ def _require_consent(count: int, yes: bool) -> None:
         raise OptionError(f"{question}: take fewer values, or give --yes")
     if input(f"{question}. Go on? [y/N] ").strip().lower() not in ("y", "yes"):
         raise OptionError(f"{question}, which was not wanted: take fewer values")
-
-
-def _machine(args: argparse.Namespace, where: common.Compute, scorer: str) -> dict[str, str]:
-    """What the page says of models, versions and hardware."""
-    import torch
-
-    models = {"tiny": "the embedded models", "openai": "OpenAI's published models"}
-    return {
-        "models": models.get(args.checkpoint, str(args.checkpoint)),
-        "CLIP": scorer,
-        "version": f"glide {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
-        "machine": f"{where.device.type}, {where.dtype}, {platform.machine()}, {torch.get_num_threads()} threads",
-    }

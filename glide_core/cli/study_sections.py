@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..choices import family_member
-from ..diffusion.options import Sampling
-from ..errors import OptionError
+from ..diffusion.options import Sampling, parse_noise_offset
+from ..errors import CheckpointError, OptionError
+from ..files import checkpoints
 from ..prompts import read_prompts
 from ..study import sections
 from ..study.axes import Value, parse_axis, parse_values
@@ -112,6 +114,8 @@ def _bias(asked: _Asked) -> list[Section]:
     base = _base_cell(asked.args, asked.built_in.bias_sampling, asked.built_in.upsampling)
     if asked.built_in.bias_small:
         base = replace(base, upsampler=None)
+    if asked.args.noise_offset is None:
+        base = replace(base, sampling=replace(base.sampling, noise_offset=_trained_noise_offset(base.checkpoint)))
     found = []
     for k, (text, names) in enumerate(asks):
         require_labels(names)
@@ -120,6 +124,13 @@ def _bias(asked: _Asked) -> list[Section]:
         require_drawable(text, "PROMPT")
         found.append(sections.bias(base, text, names, seeds, "bias" if k == 0 else f"bias-{k + 1}"))
     return found
+
+
+def _trained_noise_offset(checkpoint: str) -> tuple[float, ...]:
+    """See ``checkpoints.trained_noise_offset``; of a model that is not there, its cells will say so."""
+    with suppress(CheckpointError):
+        return checkpoints.trained_noise_offset(checkpoint)
+    return ()
 
 
 def _axes(asked: _Asked) -> list[Section]:
@@ -154,9 +165,8 @@ def _base_cell(args: argparse.Namespace, sampling: Sampling, upsampling: Samplin
     elif upsampler is None:
         raise OptionError(f"--upsampler: name the one that belongs to {args.checkpoint}, or use --stage base")
     sampler = None if isinstance(args.sampler, list) else args.sampler
-    given = _given(
-        steps=args.steps, sampler=sampler, guidance_scale=args.guidance_scale, noise_offset=args.noise_offset
-    )
+    offset = None if args.noise_offset is None else parse_noise_offset(args.noise_offset)
+    given = _given(steps=args.steps, sampler=sampler, guidance_scale=args.guidance_scale, noise_offset=offset)
     upsampler_given = _given(
         steps=args.upsample_steps, sampler=args.upsample_sampler, temperature=args.upsample_temperature
     )

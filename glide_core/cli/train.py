@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-import textwrap
 import warnings
 from functools import partial
 from pathlib import Path
@@ -14,18 +11,17 @@ from typing import TYPE_CHECKING
 from ..errors import CheckpointError, DatasetError, OptionError
 from ..models.config import PUBLISHED, TINY_BASE, ModelConfig
 from ..train.options import Options
-from . import common
-from .train_options import MODELS, add_arguments, phases, resuming_command
+from . import common, training_end
+from .train_options import MODELS, add_arguments, phases
 
 if TYPE_CHECKING:
     from ..models.tokenizer import Tokenizer
     from ..train.request import TrainingRequest
-    from ..train.session import Outcome
+    from ..train.session import DiffusionOutcome
 
 __all__ = ["add_arguments", "run"]
 
 SCENES = "scenes"
-EXAMPLE_CHARACTERS = 80
 
 
 def run(args: argparse.Namespace) -> None:
@@ -41,14 +37,11 @@ def run(args: argparse.Namespace) -> None:
     from ..train import session
 
     outcome = session.run(_request(args))
-    if outcome.interrupted:
-        if outcome.main_process:
-            command = resuming_command(resumed=args.resume)
-            print(f"stopped after step {outcome.step}; to go on: {command}", file=sys.stderr)
-        sys.exit(130)
-    if outcome.main_process:
-        prompt = next(iter(args.sample_prompt), outcome.caption) or "a red circle on a blue background"
-        print(*_ending(outcome, prompt), sep="\n")
+    training_end.leave_if_stopped(outcome, resumed=args.resume)
+    prompt = next(iter(args.sample_prompt), outcome.caption) or "a red circle on a blue background"
+    training_end.tell("the model", outcome, _use(outcome, training_end.example(prompt)))
+    if outcome.main_process and outcome.lora:
+        print(f"the additions alone are {outcome.lora}: for ComfyUI's models/loras")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -84,26 +77,17 @@ def _model_to_check_for(args: argparse.Namespace) -> tuple[ModelConfig, Tokenize
     return config, checkpoints.tokenizer_for(config, path)
 
 
-def _ending(outcome: Outcome, prompt: str) -> list[str]:
-    """What was written, and how to use it."""
+def _use(outcome: DiffusionOutcome, words: str) -> list[str]:
+    """A command that uses what was written."""
     model, kind = str(outcome.model), outcome.config.kind
     family = common.FAMILIES["tiny" if outcome.config.vocab_size == TINY_BASE.vocab_size else "openai"]
-    words = textwrap.shorten(prompt, EXAMPLE_CHARACTERS, placeholder="")
     edit = ["glide", "inpaint", "PHOTO.png", "--mask", "MASK.png", "--prompt", words, "--checkpoint"]
-    commands = {
+    return {
         "base": ["glide", "generate", words, "--checkpoint", model, "--stage", "base", "-o", "drawn.png"],
         "upsample": ["glide", "upsample", "SMALL.png", "--prompt", words, "--checkpoint", model, "-o", "large.png"],
         "base-inpaint": [*edit, model, "--upsampler", f"{family}upsample-inpaint", "-o", "edited.png"],
         "upsample-inpaint": [*edit, f"{family}base-inpaint", "--upsampler", model, "-o", "edited.png"],
-    }
-    text = [
-        f"the model after {outcome.step} steps is {model}; to use it:",
-        f"  {shlex.join(commands[kind])}",
-        f"for ComfyUI, copy it and {outcome.model.with_suffix('.tokenizer.json').name} into models/glide",
-    ]
-    if outcome.lora:
-        text.append(f"the additions alone are {outcome.lora}: for ComfyUI's models/loras")
-    return text
+    }[kind]
 
 
 def _request(args: argparse.Namespace) -> TrainingRequest:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
-import textwrap
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,15 +10,15 @@ from typing import TYPE_CHECKING
 from ..errors import OptionError
 from ..models.clip_config import PUBLISHED_CLIP, START_LOGIT_SCALE, TINY_CLIP, ClipConfig
 from ..train.options import Options
+from . import training_end
 from .clip import CLIPS
-from .train_options import data_options, memory_options, phases, resuming_command, saving_options, update_options
+from .train_options import data_options, memory_options, phases, saving_options, update_options
 
 if TYPE_CHECKING:
-    from ..train.clip_session import ClipOutcome, ClipTrainingRequest
+    from ..train.clip_session import ClipTrainingRequest
 
 MODELS = {"tiny-clip": TINY_CLIP, "clip": PUBLISHED_CLIP}
 DRAWN = "scenes"
-EXAMPLE_CHARACTERS = 80
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,13 +53,14 @@ def run(args: argparse.Namespace) -> None:
     from ..train import clip_session
 
     outcome = clip_session.run(_request(args))
-    if outcome.interrupted:
-        if outcome.main_process:
-            command = resuming_command(resumed=args.resume)
-            print(f"stopped after step {outcome.step}; to go on: {command}", file=sys.stderr)
-        sys.exit(130)
-    if outcome.main_process:
-        print(*_ending(outcome), sep="\n")
+    training_end.leave_if_stopped(outcome, resumed=args.resume)
+    model, words = str(outcome.model), training_end.example(outcome.caption or "a red circle")
+    training_end.tell(
+        "the noised CLIP",
+        outcome,
+        ["glide", "score", "PICTURE.png", "--prompt", words, "--clip", model],
+        ["glide", "generate", words, "-o", "best.png", "--best-of", "8", "--clip", model],
+    )
 
 
 def _request(args: argparse.Namespace) -> ClipTrainingRequest:
@@ -107,15 +105,3 @@ def _options(args: argparse.Namespace) -> Options:
         save_every=args.save_every,
         tensorboard=args.tensorboard,
     )
-
-
-def _ending(outcome: ClipOutcome) -> list[str]:
-    """What was written, and how to use it."""
-    model = str(outcome.model)
-    words = textwrap.shorten(outcome.caption or "a red circle", EXAMPLE_CHARACTERS, placeholder="")
-    return [
-        f"the noised CLIP after {outcome.step} steps is {model}; to use it:",
-        f"  {shlex.join(['glide', 'score', 'PICTURE.png', '--prompt', words, '--clip', model])}",
-        f"  {shlex.join(['glide', 'generate', words, '-o', 'best.png', '--best-of', '8', '--clip', model])}",
-        f"for ComfyUI, copy it and {outcome.model.with_suffix('.tokenizer.json').name} into models/glide",
-    ]

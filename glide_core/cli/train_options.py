@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shlex
-import sys
 from pathlib import Path
 
 from ..choices import MAX_RANK
@@ -269,9 +267,3 @@ def phases(resolutions: list[int | None], steps: list[int], batches: list[int]) 
     return tuple(
         Phase(resolutions[k % len(resolutions)], steps[k % len(steps)], batches[k % len(batches)]) for k in range(count)
     )
-
-
-def resuming_command(*, resumed: bool) -> str:
-    """What goes on with a training that was stopped."""
-    command = ["glide", *sys.argv[1:]] if sys.argv[1:2] == ["train"] else ["glide", "train", "..."]
-    return shlex.join(command) + ("" if resumed else " --resume")

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import OptionError
@@ -57,12 +58,12 @@ def _own_seeds(seeds: object, count: int) -> list[int]:
     return given
 
 
-def seeded_noise(shape: Sequence[int], seed: Seed, offset: float = 0.0) -> Tensor:
+def seeded_noise(shape: Sequence[int], seed: Seed, offset: Sequence[float] = ()) -> Tensor:
     """Standard normal noise to start from: float32 of this shape [B, ...], on the CPU.
 
     Args:
         seed: see ``picture_seeds``.
-        offset: standard deviation of a shift that all pixels of a channel share, added to the noise.
+        offset: see ``add_low_frequencies``; with one the shape is [B, C, H, W].
     Raises:
         OptionError: see ``picture_seeds``.
     """
@@ -70,10 +71,22 @@ def seeded_noise(shape: Sequence[int], seed: Seed, offset: float = 0.0) -> Tenso
         return torch.empty(tuple(shape), dtype=torch.float32)
     seeds = picture_seeds(seed, shape[0])
     noise = torch.stack([_normal(tuple(shape[1:]), _generator(each)) for each in seeds])
-    if offset:
-        one = (shape[1], *[1] * (len(shape) - 2))
-        noise += offset * torch.stack([_normal(one, _generator(each ^ OFFSET_STREAM)) for each in seeds])
+    for picture, each in zip(noise.split(1), seeds):
+        add_low_frequencies(picture, offset, _generator(each ^ OFFSET_STREAM))
     return noise
+
+
+def add_low_frequencies(noise: Tensor, offset: Sequence[float], generator: torch.Generator) -> None:
+    """Add low frequencies to noise float32 [B, C, H, W] on the CPU, in place.
+
+    Args:
+        offset: value k is the largest standard deviation of a grid of 4^k x 4^k numbers that is spread over the
+            picture; each picture gets a random part of it.
+    """
+    for k, std in enumerate(offset):
+        grid = torch.randn(*noise.shape[:2], 4**k, 4**k, generator=generator, dtype=torch.float32)
+        grid *= torch.rand(len(noise), 1, 1, 1, generator=generator, dtype=torch.float32)
+        noise += std * F.interpolate(grid, noise.shape[-2:], mode="bilinear")
 
 
 class StepNoise:

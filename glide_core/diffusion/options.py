@@ -6,7 +6,7 @@ import math
 import numbers
 from dataclasses import dataclass
 
-from ..choices import SAMPLERS
+from ..choices import MOST_OFFSETS, SAMPLERS
 from ..errors import OptionError
 
 
@@ -24,9 +24,9 @@ class Sampling:
         guidance_from, guidance_until: the shares of the steps after which guidance begins and ends, 0 and 1 for all;
             steps outside take half the time.
         cache_interval: in how many steps the deep layers of the U-Net are computed once; 1 is in each.
-        noise_offset: standard deviation of a shift of each colour, added to the initial noise. A model that was trained
-            with ``--noise-offset``, as the embedded base with 0.15, needs it to paint what the prompt leaves open as
-            varied as its training data.
+        noise_offset: low frequencies of the initial noise, as in ``glide train --noise-offset``: see
+            ``noise.add_low_frequencies``. A model that was trained with them, as the embedded base with (0.15, 0.15),
+            needs them to paint what the prompt leaves open as varied as its training data.
         as_reference: walk exactly as OpenAI's code does, with what the network gets wrong at strong noise: see
             ``prediction``.
     """
@@ -41,7 +41,7 @@ class Sampling:
     guidance_from: float = 0.0
     guidance_until: float = 1.0
     cache_interval: int = 1
-    noise_offset: float = 0.0
+    noise_offset: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -51,8 +51,8 @@ class Sampling:
                 raise OptionError(f"{name} is {getattr(self, name)}: give a finite number")
         if not 0 <= self.eta <= 1:
             raise OptionError(f"eta is {self.eta}: give a number from 0 to 1")
-        if not 0 <= self.noise_offset <= 1:
-            raise OptionError(f"noise_offset is {self.noise_offset}: give a number from 0 to 1")
+        if len(self.noise_offset) > MOST_OFFSETS or not all(0 <= value <= 1 for value in self.noise_offset):
+            raise OptionError(f"noise_offset is {self.noise_offset}: give up to {MOST_OFFSETS} numbers from 0 to 1")
         if not 0 <= self.guidance_from <= self.guidance_until <= 1:
             raise OptionError(
                 f"guidance_from is {self.guidance_from} and guidance_until {self.guidance_until}: give shares of the "
@@ -66,3 +66,14 @@ class Sampling:
 
 SAMPLING = Sampling()
 UPSAMPLING = Sampling(steps="fast27", sampler="ddim", guidance_scale=1.0, temperature=0.997)
+
+
+def parse_noise_offset(text: str) -> tuple[float, ...]:
+    """``Sampling.noise_offset`` of a text such as "0.15,0.15"; "0" is none. Raises OptionError: it is no such thing."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+        return Sampling(noise_offset=values if any(values) else ()).noise_offset
+    except ValueError as error:
+        raise OptionError(
+            f"{text[:40]!r} is not up to {MOST_OFFSETS} numbers from 0 to 1, with commas between them"
+        ) from error

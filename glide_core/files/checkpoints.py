@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from ..errors import CheckpointError
 from ..models import layers
-from ..models.config import BASE, PUBLISHED, ModelConfig
+from ..models.config import BASE, PUBLISHED, TINY_NOISE_OFFSET, ModelConfig
 from ..models.text2im import Text2Im
 from ..models.tokenizer import Tokenizer
 from .detect import CONFIG_KEY, StateDict, check, detect_config, shapes
@@ -26,6 +26,7 @@ from .folders import models_dir, published_filename
 from .reading import read
 
 NO_NOTES: Mapping[str, object] = MappingProxyType({})
+NOISE_OFFSET_KEY = "noise_offset"
 LEFTOVER_AGE = 3600.0  # seconds
 TINY_FOLDER = Path(__file__).parents[1] / "assets" / "tiny"
 
@@ -101,6 +102,24 @@ def read_model(path: str | Path) -> tuple[StateDict, ModelConfig]:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return state_dict, config
+
+
+def trained_noise_offset(source: str | Path) -> tuple[float, ...]:
+    """The ``Sampling.noise_offset`` that a model was trained with; () where its file does not say.
+
+    Args:
+        source: a path or a name that ``find`` knows.
+    Raises:
+        CheckpointError: it is not there or cannot be read, or the note is no such thing.
+    """
+    path = find(source)
+    _, metadata = read(path)
+    if NOISE_OFFSET_KEY not in metadata and path.parent == TINY_FOLDER and path.stem.startswith("tiny-base"):
+        return TINY_NOISE_OFFSET  # these files are older than the note
+    try:
+        return tuple(float(part) for part in metadata.get(NOISE_OFFSET_KEY, "").split(",") if part)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: its note {NOISE_OFFSET_KEY!r} holds no numbers: {error}") from error
 
 
 def load_model(

@@ -175,6 +175,7 @@ TINY_UPSAMPLE = dataclasses.replace(
     noise_schedule="linear",
     low_res=True,
 )
+TINY_NOISE_OFFSET = (0.15, 0.15)  # of the training of the embedded base models, see ``train.options``
 
 
 def _family(*models: ModelConfig) -> dict[str, ModelConfig]:

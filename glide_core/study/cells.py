@@ -25,7 +25,7 @@ class Cell:
         prompt, negative, seed: as in ``Stage.sample``.
         checkpoint: of the base, a name or a file.
         upsampler: the same, or None where the base's small picture is wanted; then ``upsampling`` is the default.
-        lora: a file of additions to the base, perhaps with their strength as in "mine.safetensors:0.5", or "".
+        lora: a file of additions to the base, perhaps with their strength, see ``lora.named``; or "".
         clip_guidance: the scale of a noised CLIP that guides the base.
         clip: that CLIP, a name or a file; it counts only where it guides.
     """
@@ -126,18 +126,10 @@ class Machine:
 
 
 def lora_file(lora: str) -> str:
-    """The file of a ``Cell.lora``, without the strength."""
-    return _lora_parts(lora)[0]
+    """The file of a ``Cell.lora``, without the strength; "" of none."""
+    from ..train.lora import named
 
-
-def lora_strength(lora: str) -> float:
-    """The strength of a ``Cell.lora``; 1 where it does not say."""
-    return _lora_parts(lora)[1]
-
-
-def _lora_parts(lora: str) -> tuple[str, float]:
-    found = re.fullmatch(r"(.+):(-?\d+(?:\.\d+)?)", lora)
-    return (found[1], float(found[2])) if found else (lora, 1.0)
+    return str(named(lora)[0]) if lora else ""
 
 
 def step_count(steps: str | int) -> int:
@@ -160,6 +152,8 @@ def _options(prefix: str, options: Sampling) -> dict[str, Any]:
     plain, values = asdict(Sampling()), asdict(options)
     always = ("steps", "sampler", "guidance_scale", "eta", "temperature")
     chosen = {name: value for name, value in values.items() if name in always or value != plain[name]}
+    if options.noise_offset:
+        chosen["noise_offset"] = ",".join(map(str, options.noise_offset))
     return {f"{prefix}{name.replace('_', '-')}": value for name, value in chosen.items()}
 
 

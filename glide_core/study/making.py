@@ -15,11 +15,10 @@ from ..diffusion.clip_guidance import Clip, ClipGuide
 from ..errors import CheckpointError, GlideError
 from ..files import checkpoints, clip_checkpoints
 from ..files.integrity import sha256
-from ..models import layers
 from ..pipeline import Stage
 from ..scoring import load_clip
 from ..train import lora
-from .cells import Cell, Machine, lora_file, lora_strength
+from .cells import Cell, Machine, lora_file
 from .store import Store
 
 BATCH = 8  # pictures that are painted together, unless the user says otherwise
@@ -55,8 +54,7 @@ class Models:
             stage = Stage.load(source, device=self.device, dtype=DTYPES[self.dtype])
             pipeline.require_kind(stage, kind)
             if additions:
-                lora.apply(stage.model, Path(lora_file(additions)), lora_strength(additions))
-                layers.keep_packed(stage.model.unet)
+                lora.onto(stage, additions)
             self._stages[key] = stage
         return self._stages[key]
 

@@ -24,6 +24,10 @@ from .store import CELLS, Store
 
 PAGE = "index.html"
 MOST_EMBEDDED = 600  # pictures in the page itself; of more, the page shows the files beside it
+CELLS_BESIDE = (
+    "On the same machine the pictures are the same, bit for bit. The file cells.csv beside this page has the "
+    "parameters and the figures of each picture."
+)
 PIXELATED = 64  # pixels: up to this side a picture is kept exactly, and shown pixel by pixel
 QUALITY = 80  # of larger ones
 
@@ -35,14 +39,39 @@ class Notes:
     Attributes:
         command: the words of the command line.
         machine: lines about models, versions and hardware, by their names.
+        made: how many pictures there are of what, unless they are those that the page shows, by the machine's models.
+        beside: what is in the folder of the page.
     """
 
     command: Sequence[str]
     machine: Mapping[str, str]
+    made: str = ""
+    beside: str = CELLS_BESIDE
 
 
 def write(results: Sequence[SectionResult], store: Store, notes: Notes, folder: Path) -> Path:
     """Write the page, all or nothing. Raises OSError: it cannot be written."""
+    view = _View(results, store)
+    sections = [section_view(result, view.grids(result)) for result in results]
+    return render(sections, view.details, results, notes, folder)
+
+
+def render(
+    sections: Sequence[Mapping[str, Any]],
+    details: Mapping[str, Mapping[str, Any]],
+    results: Sequence[SectionResult],
+    notes: Notes,
+    folder: Path,
+) -> Path:
+    """Write the page of some sections, all or nothing.
+
+    Args:
+        sections: see ``section_view``.
+        details: of each picture by its key, for the large view.
+        results: of the sections.
+    Raises:
+        OSError: it cannot be written.
+    """
     import jinja2
 
     environment = jinja2.Environment(
@@ -52,12 +81,12 @@ def write(results: Sequence[SectionResult], store: Store, notes: Notes, folder: 
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    view = _View(results, store)
     text = environment.get_template("page.html.j2").render(
         title="A study of GLIDE",
-        sections=[view.section(result) for result in results],
-        details=json.dumps(view.details, ensure_ascii=False).replace("<", "\\u003c"),
-        made=counted(len(view.details), "picture"),
+        sections=sections,
+        details=json.dumps(details, ensure_ascii=False).replace("<", "\\u003c"),
+        made=notes.made or f"{counted(len(details), 'picture')} by {notes.machine['models']}",
+        beside=notes.beside,
         failed=sum(len(result.errors) for result in results),
         command=shlex.join(notes.command),
         machine=notes.machine,
@@ -80,22 +109,9 @@ class _View:
         self._sources: dict[Cell, str] = {}
         self._embeds = len({cell for result in results for cell in result.figures}) <= MOST_EMBEDDED
 
-    def section(self, result: SectionResult) -> dict[str, Any]:
-        section = result.section
-        return {
-            "name": section.name,
-            "title": section.title,
-            "text": section.text,
-            "wall": section.wall,
-            "axis": section.axis,
-            "grids": [self._grid(result, title) for title in dict.fromkeys(each.grid for each in section.placed)],
-            "plots": [plots.plot(result, name) for name in _plotted(result)],
-            "points": self._points(result),
-            "histogram": plots.histogram(result.counts) if result.counts else "",
-            "counts": [self._count(count) for count in result.counts],
-            "counted_by": result.counted_by,
-            "verdict": _verdict(result),
-        }
+    def grids(self, result: SectionResult) -> list[dict[str, Any]]:
+        """The pictures of a section."""
+        return [self._grid(result, title) for title in dict.fromkeys(each.grid for each in result.section.placed)]
 
     def _grid(self, result: SectionResult, title: str) -> dict[str, Any]:
         placed = [each for each in result.section.placed if each.grid == title]
@@ -114,7 +130,7 @@ class _View:
             return {"error": result.errors[cell]}
         key = self.store.machine.fingerprint(cell)
         figures = {
-            FIGURES[name].title: f"{_number(name, value)} {FIGURES[name].unit}".strip()
+            FIGURES[name].title: f"{number(name, value)} {FIGURES[name].unit}".strip()
             for name, value in result.figures[cell].items()
         }
         parameters = {name: str(value) for name, value in self.store.machine.parameters(cell).items()}
@@ -128,36 +144,61 @@ class _View:
     def _source(self, cell: Cell) -> str:
         """The picture as a data URI, or its file beside the page."""
         if cell not in self._sources:
-            self._sources[cell] = _embedded(self.store.path(cell)) if self._embeds else self._beside(cell)
+            self._sources[cell] = embedded(self.store.path(cell)) if self._embeds else self._beside(cell)
         return self._sources[cell]
 
     def _beside(self, cell: Cell) -> str:
         return f"{CELLS}/{self.store.path(cell).name}"
 
-    def _points(self, result: SectionResult) -> dict[str, Any]:
-        """The means as a table."""
-        series = any(point.series for point in result.points)
-        head = [*(["series"] if series else []), result.section.axis, "pictures"]
-        titles = [f"{FIGURES[name].title} ({FIGURES[name].unit})".replace(" ()", "") for name in result.names]
-        rows = []
-        for point in result.points:
-            labels = [*([point.series] if series else []), point.point, str(point.count)]
-            shown = [_number(name, point.means[name]) if name in point.means else "" for name in result.names]
-            rows.append({"labels": labels, "figures": shown})
-        return {"head": head, "titles": titles, "rows": rows}
 
-    def _count(self, count: Any) -> dict[str, Any]:
-        inside = {True: "yes", False: "no", None: ""}
-        return {
-            "label": count.label,
-            "count": count.count,
-            "share": f"{100 * count.share:.1f}",
-            "interval": f"{100 * count.low:.1f} to {100 * count.high:.1f}",
-            "uniform": f"{100 * count.uniform:.1f}",
-            "holds_uniform": inside[count.holds_uniform],
-            "known": "" if count.known is None else f"{100 * count.known:.1f}",
-            "holds_known": inside[count.holds_known],
-        }
+def section_view(result: SectionResult, grids: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A section in the words of the template.
+
+    Args:
+        grids: each with title, columns, and rows of label and pictures; a picture has key, source, alt and small.
+    """
+    section = result.section
+    return {
+        "name": section.name,
+        "title": section.title,
+        "text": section.text,
+        "wall": section.wall,
+        "axis": section.axis,
+        "grids": grids,
+        "plots": [plots.plot(result, name) for name in _plotted(result)],
+        "points": _points(result),
+        "histogram": plots.histogram(result.counts) if result.counts else "",
+        "counts": [_count(count) for count in result.counts],
+        "counted_by": result.counted_by,
+        "verdict": _verdict(result),
+    }
+
+
+def _points(result: SectionResult) -> dict[str, Any]:
+    """The means as a table."""
+    series = any(point.series for point in result.points)
+    head = [*(["series"] if series else []), result.section.axis, "pictures"]
+    titles = [f"{FIGURES[name].title} ({FIGURES[name].unit})".replace(" ()", "") for name in result.names]
+    rows = []
+    for point in result.points:
+        labels = [*([point.series] if series else []), point.point, str(point.count)]
+        shown = [number(name, point.means[name]) if name in point.means else "" for name in result.names]
+        rows.append({"labels": labels, "figures": shown})
+    return {"head": head, "titles": titles, "rows": rows}
+
+
+def _count(count: Any) -> dict[str, Any]:
+    inside = {True: "yes", False: "no", None: ""}
+    return {
+        "label": count.label,
+        "count": count.count,
+        "share": f"{100 * count.share:.1f}",
+        "interval": f"{100 * count.low:.1f} to {100 * count.high:.1f}",
+        "uniform": f"{100 * count.uniform:.1f}",
+        "holds_uniform": inside[count.holds_uniform],
+        "known": "" if count.known is None else f"{100 * count.known:.1f}",
+        "holds_known": inside[count.holds_known],
+    }
 
 
 def _plotted(result: SectionResult) -> list[str]:
@@ -187,14 +228,15 @@ def _verdict(result: SectionResult) -> str:
     return " ".join(parts)
 
 
-def _number(name: str, value: float) -> str:
+def number(name: str, value: float) -> str:
+    """A figure as the page shows it."""
     return f"{value:.{FIGURES[name].decimals}f}"
 
 
-def _embedded(path: Path) -> str:
+def embedded(file: Path | io.BytesIO) -> str:
     """A picture as a data URI, without its notes."""
     stream = io.BytesIO()
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         exact = max(image.size) <= PIXELATED
         image.convert("RGB").save(stream, "WEBP", lossless=exact, quality=100 if exact else QUALITY, method=4)
     return f"data:image/webp;base64,{base64.b64encode(stream.getvalue()).decode()}"

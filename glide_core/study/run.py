@@ -128,7 +128,8 @@ def _counted(study: Study, store: Store, section: Section) -> tuple[Sequence[cou
         for some in _in_tens(cells)
         for label in counting.seen_by_scorer(study.scorer, store.samples(some), labels)
     ]
-    return counting.counts(found, labels, None), f"{study.scored_by}, zero-shot"
+    counted_by = f"{study.scored_by}, zero-shot, whose mistakes are not part of the intervals"
+    return counting.counts(found, labels, None), counted_by
 
 
 def _attribute(section: Section) -> str | None:

@@ -187,6 +187,9 @@ def bias(base: Cell, prompt: str, labels: Sequence[str], seeds: Sequence[int], n
         for seed in seeds
     )
     text = f"The prompt “{prompt}” leaves open which of these it is: {', '.join(labels)}. How often is it each of them?"
+    if base.sampling.noise_offset:
+        offset = ",".join(map(str, base.sampling.noise_offset))
+        text += f" The pictures start from noise with low frequencies, as in the model's training: {offset}."
     title = f"Bias: {prompt}"
     return Section(name, title, text, "prompt", placed, tally=Tally(prompt, tuple(labels)), wall=True)
 

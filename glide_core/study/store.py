@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from ..choices import PAINTED_IN
 from ..images import from_uint8, read_parameters, save_image
 from .cells import Cell, Machine
 
 CELLS = "cells"
 SECONDS = "seconds.csv"  # how long each picture took, a line each
 PENDING, READY = ".pending", ".ready"
-PAINTED_IN = "painted-in"  # how many pictures the base and the upsampler painted together, see ``glide again``
 
 
 class Store:

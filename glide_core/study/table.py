@@ -15,7 +15,7 @@ from .figures import FIGURES, VARYING
 from .results import SectionResult
 from .store import CELLS, Store
 
-CSV, PARQUET, COUNTS = "cells.csv", "cells.parquet", "counts.csv"
+CSV, PARQUET, COUNTS, MEANS = "cells.csv", "cells.parquet", "counts.csv", "means.csv"
 PLACES = ("section", "grid", "row", "column")
 OWN = [name for name in FIGURES if name not in (*VARYING, "diversity")]  # diversity is of several pictures
 
@@ -69,6 +69,21 @@ def write_counts(results: Sequence[SectionResult], folder: Path) -> list[Path]:
     if table:
         _write_csv(table, folder / COUNTS)
     return [folder / COUNTS] if table else []
+
+
+def write_means(result: SectionResult, folder: Path, x: str, y: str) -> Path:
+    """Write the means of a section's points, a row for each. Raises OSError: it cannot be written.
+
+    Args:
+        x, y: what the columns with the point and the series are called; y is "" where there is one series.
+    """
+    rows = [
+        {**({y: point.series} if y else {}), x: point.point, "pictures": point.count}
+        | {name: _rounded(point.means.get(name)) for name in result.names}
+        for point in result.points
+    ]
+    _write_csv(rows, folder / MEANS)
+    return folder / MEANS
 
 
 def _write_csv(table: Sequence[dict[str, Any]], path: Path) -> None:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from ..choices import SCENES
-from ..models.config import TINY
+from ..models.config import TINY, TINY_NOISE_OFFSET
 from ..train.options import PRECISIONS, Options, Phase
 from ..train.request import FineTune, TrainingRequest
 from . import clip_recipe, stages, text_lesson, thing_judge_recipe, thing_recipes, vocabulary
@@ -71,7 +71,7 @@ class Stage:
 
 def _base(options: Options, *, inpaint: bool = False) -> Stage:
     """A stage of a base model, with what all of them have."""
-    options = dataclasses.replace(options, noise_offset=(0.15, 0.15))
+    options = dataclasses.replace(options, noise_offset=TINY_NOISE_OFFSET)
     return Stage(options, inpaint=inpaint, freeze_text=True, layout_weight=0.02)
 
 

@@ -18,7 +18,7 @@ from ..models.clip_tokenizer import ClipTokenizer
 from ..models.unet import sdpa
 from . import session
 from .clip_initial import initialise
-from .dataset import DataSource, FileDataset
+from .dataset import DataSource
 from .initial import matmul_attention
 from .options import Options
 
@@ -55,26 +55,7 @@ class ClipTrainingRequest:
     resume: bool = False
 
 
-@dataclass(frozen=True)
-class ClipOutcome:
-    """How a training ended.
-
-    Attributes:
-        step: how many steps have been done in all.
-        interrupted: it was asked to stop before the last one.
-        main_process: this process is the one that reports for all that train together.
-        model: the file with the averaged weights; its tokenizer is beside it.
-        caption: one of the data set's, or "" where its captions are not in files.
-    """
-
-    step: int
-    interrupted: bool
-    main_process: bool
-    model: Path
-    caption: str
-
-
-def run(request: ClipTrainingRequest) -> ClipOutcome:
+def run(request: ClipTrainingRequest) -> session.Outcome:
     """Train as a request says; under ``accelerate launch`` on all its processes together.
 
     Raises:
@@ -88,26 +69,18 @@ def run(request: ClipTrainingRequest) -> ClipOutcome:
     torch.manual_seed(options.seed)
     model, tokenizer = _built(request, device)
     lesson = request.lesson(model.config.embed_width) if request.lesson else None
-    with accelerator.main_process_first():  # which prepares files that the others then only read
-        data = request.data.open(
-            model.config.image_size,
-            seed=options.seed,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
-    in_files = accelerator.is_main_process and isinstance(data, FileDataset)
-    found = session.surveyed(data, tokenizer) if in_files else None  # type: ignore[arg-type]
+    data, found = session.opened(request.data, model.config.image_size, tokenizer, options.seed, accelerator)
     trainer = ContrastiveTrainer(model, tokenizer, data, options, request.out, lesson=lesson, accelerator=accelerator)
     if request.resume:
         trainer.resume()
     trainer.run()
     accelerator.end_training()
-    return ClipOutcome(
+    return session.Outcome(
         step=trainer.step,
         interrupted=trainer.interrupted,
         main_process=accelerator.is_main_process,
         model=request.out / MODEL,
-        caption=next((caption for _, caption in found.shown if caption), "") if found else "",
+        caption=found.caption if found else "",
     )
 
 

@@ -1,9 +1,8 @@
-"""What each step is trained on: it depends on the seed and the step alone, and is made one step ahead in a thread."""
+"""What each step of a diffusion model is trained on: it depends on the seed and the step alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,34 +73,10 @@ class Feed:
         self.auxiliary, self.masks = auxiliary, masks
         self.numbers = range(process * options.accumulate, (process + 1) * options.accumulate)
         self.total = processes * options.accumulate
-        self.pool = ThreadPoolExecutor(1)
-        self.ahead: dict[int, Future[tuple[list[Piece], int]]] = {}
-        self.position = data.position
 
     def __call__(self, step: int) -> list[Piece]:
         """The pieces of a step. Raises DatasetError where the data set has no readable sample."""
-        pieces, self.position = self._started(step).result()
-        self.ahead.pop(step)
-        if step + 1 < self.options.steps:
-            self._started(step + 1)
-        return pieces
-
-    def seek(self, position: int) -> None:
-        """Continue at the ``position`` that this feed had after it gave out the pieces of the last step."""
-        self.data.seek(position)
-        self.position = position
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self.pool.shutdown(cancel_futures=True)
-
-    def _started(self, step: int) -> Future[tuple[list[Piece], int]]:
-        if step not in self.ahead:
-            self.ahead[step] = self.pool.submit(self._make, step)
-        return self.ahead[step]
-
-    def _make(self, step: int) -> tuple[list[Piece], int]:
-        return [self._piece(step, number) for number in self.numbers], self.data.position
+        return [self._piece(step, number) for number in self.numbers]
 
     def _piece(self, step: int, number: int) -> Piece:
         phase = self.options.phase_at(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from ..errors import CheckpointError, OptionError
 from ..files import checkpoints
 from ..files.detect import StateDict
 from ..files.reading import read
+from ..models import layers
 from ..models.text2im import Text2Im
+from ..stage import Stage
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 UP, DOWN = ".lora_up.weight", ".lora_down.weight"  # after the name of a layer
@@ -55,9 +58,9 @@ def add(model: Text2Im, rank: int, scale: float = 1.0) -> None:
     """
     if not 1 <= rank <= MAX_RANK:
         raise OptionError(f"--lora {rank}: the rank of a LoRA is from 1 to {MAX_RANK}")
-    layers = [layer for _, layer in _layers(model) if layer.weight.requires_grad]
+    trained = [layer for _, layer in _layers(model) if layer.weight.requires_grad]
     model.requires_grad_(False)
-    for layer in layers:
+    for layer in trained:
         parametrize.register_parametrization(layer, "weight", LowRank(layer.weight.detach(), rank, scale))
 
 
@@ -111,6 +114,24 @@ def apply(model: Text2Im, path: Path, strength: float = 1.0) -> None:
         scale = strength * float(tensors[f"{name}.alpha"]) / len(down)
         addition = scale * (up.flatten(1) @ down.flatten(1)).view(layer.weight.shape)
         layer.weight = nn.Parameter(layer.weight.detach() + addition.to(layer.weight), requires_grad=False)
+
+
+def onto(stage: Stage, text: str) -> None:
+    """Add what ``save`` wrote to the weights of a stage, in place.
+
+    Args:
+        text: see ``named``.
+    Raises:
+        CheckpointError: see ``apply``.
+    """
+    apply(stage.model, *named(text))
+    layers.keep_packed(stage.model.unet)
+
+
+def named(text: str) -> tuple[Path, float]:
+    """The file and the strength of a text such as "mine.safetensors:0.5"; without a number the strength is 1."""
+    found = re.fullmatch(r"(.+):(-?\d+(?:\.\d+)?)", text)
+    return (Path(found[1]), float(found[2])) if found else (Path(text), 1.0)
 
 
 def _parts(model: Text2Im) -> tuple[tuple[nn.Module, str], ...]:

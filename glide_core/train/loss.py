@@ -7,9 +7,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..diffusion.noise import add_low_frequencies
 from ..diffusion.schedule import NUM_TIMESTEPS, NoiseSchedule
 from ..models.config import ModelConfig
 
@@ -83,9 +83,8 @@ class DiffusionLoss:
         device: on which the losses will be computed.
         focus: see ``timestep_density``. It spends the training on the noise levels at which most is decided. In the
             base's schedule a scene's layout and colours are decided at sigma 1 to 60, which few uniform draws hit.
-        offset: adds low frequencies to the noise. Value k is the largest standard deviation of a grid of 4^k x 4^k
-            numbers that is spread over the picture; each picture gets a random part of it. Plain noise has hardly any
-            low frequencies, so a short training on it does not learn to mend a colour that is wrong over an area.
+        offset: see ``add_low_frequencies``. Plain noise has hardly any low frequencies, so a short training on it does
+            not learn to mend a colour that is wrong over an area.
     """
 
     def __init__(
@@ -128,10 +127,7 @@ class DiffusionLoss:
 
     def _noise(self, shape: torch.Size, generator: torch.Generator) -> Tensor:
         noise = torch.randn(shape, generator=generator)
-        for k, std in enumerate(self.offset):
-            grid = torch.randn(*shape[:2], 4**k, 4**k, generator=generator)
-            grid *= torch.rand(len(noise), 1, 1, 1, generator=generator)
-            noise += std * F.interpolate(grid, shape[-2:], mode="bilinear")
+        add_low_frequencies(noise, self.offset, generator)
         return noise
 
 

@@ -12,7 +12,7 @@ from ..device import pick_device
 from ..errors import DatasetError, MissingPackageError, OptionError
 from ..models.config import ModelConfig
 from . import initial
-from .dataset import FileDataset
+from .dataset import Dataset, DataSource, FileDataset
 from .decoding import note, warn
 from .request import TrainingRequest
 from .survey import CountsTokens, Survey, short_lines, survey
@@ -31,22 +31,31 @@ class Outcome:
         step: how many steps have been done in all.
         interrupted: it was asked to stop before the last one.
         main_process: this process is the one that reports for all that train together.
-        config: of the model.
-        model: the file with the averaged weights.
-        lora: the file with the additions alone, or None.
+        model: the file with the averaged weights; its tokenizer is beside it.
         caption: one of the data set's, or "" where its captions are not in files.
     """
 
     step: int
     interrupted: bool
     main_process: bool
-    config: ModelConfig
     model: Path
-    lora: Path | None
     caption: str
 
 
-def run(request: TrainingRequest) -> Outcome:
+@dataclass(frozen=True)
+class DiffusionOutcome(Outcome):
+    """How the training of a diffusion model ended.
+
+    Attributes:
+        config: of the model.
+        lora: the file with the additions alone, or None.
+    """
+
+    config: ModelConfig
+    lora: Path | None
+
+
+def run(request: TrainingRequest) -> DiffusionOutcome:
     """Train as a request says; under ``accelerate launch`` on all its processes together.
 
     Raises:
@@ -66,14 +75,7 @@ def run(request: TrainingRequest) -> Outcome:
     auxiliary = request.auxiliary(model) if request.auxiliary else None
     objective = request.objective(model.config, accelerator.device) if request.objective else None
     options.check(model.config, accelerator.num_processes)
-    with accelerator.main_process_first():  # which prepares files that the others then only read
-        data = request.data.open(
-            model.config.image_size,
-            seed=options.seed,
-            process=accelerator.process_index,
-            processes=accelerator.num_processes,
-        )
-    found = surveyed(data, tokenizer) if accelerator.is_main_process and isinstance(data, FileDataset) else None
+    data, found = opened(request.data, model.config.image_size, tokenizer, options.seed, accelerator)
     trainer = Trainer(
         model,
         tokenizer,
@@ -93,14 +95,14 @@ def run(request: TrainingRequest) -> Outcome:
     if found and found.left_out.count > told:
         warn(f"in the end left out: {found.left_out}")
     accelerator.end_training()
-    return Outcome(
+    return DiffusionOutcome(
         step=trainer.step,
         interrupted=trainer.interrupted,
         main_process=accelerator.is_main_process,
-        config=model.config,
         model=trainer.model_path,
+        caption=found.caption if found else "",
+        config=model.config,
         lora=trainer.lora_path if request.lora_rank else None,
-        caption=next((caption for _, caption in found.shown if caption), "") if found else "",
     )
 
 
@@ -120,7 +122,21 @@ def start(out: Path, device: torch.device, *, resume: bool) -> Accelerator:
     return Accelerator(cpu=device.type == "cpu", mixed_precision="no")
 
 
-def surveyed(data: FileDataset, tokenizer: CountsTokens) -> Survey:
+def opened(
+    source: DataSource, side: int, tokenizer: CountsTokens, seed: int, accelerator: Accelerator
+) -> tuple[Dataset, Survey | None]:
+    """This process's share of the data set, and in the main process what is in it, where it lies in files.
+
+    Raises:
+        DatasetError: there is nothing to read, or nothing that can be trained on.
+    """
+    with accelerator.main_process_first():  # which prepares files that the others then only read
+        data = source.open(side, seed=seed, process=accelerator.process_index, processes=accelerator.num_processes)
+    found = _surveyed(data, tokenizer) if accelerator.is_main_process and isinstance(data, FileDataset) else None
+    return data, found
+
+
+def _surveyed(data: FileDataset, tokenizer: CountsTokens) -> Survey:
     """Say what the data set holds. Raises DatasetError: all of it was read, and nothing can be trained on."""
     found = survey(data, tokenizer, most=SURVEYED)
     for line in short_lines(found):

@@ -85,6 +85,11 @@ class Survey:
     longest: list[tuple[int, str, str]] = field(default_factory=list)
     shown: list[tuple[np.ndarray, str]] = field(default_factory=list)
 
+    @property
+    def caption(self) -> str:
+        """A caption that says something, as an example; "" where there is none."""
+        return next((caption for _, caption in self.shown if caption), "")
+
 
 def survey(data: FileDataset, tokenizer: CountsTokens, *, most: int | None = None, progress: bool = False) -> Survey:
     """Read a data set as a training does, and count.

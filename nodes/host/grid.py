@@ -56,6 +56,11 @@ def is_swept(node_of: Callable[[str], Node], image: Any, axes: Any, slots: int) 
     return bool(between) and all(slot < slots for number, slot in links if number == axes[0])
 
 
+def is_connected(prompt: Mapping[str, Node], number: str, slot: int) -> bool:
+    """Whether any node of a prompt takes this output."""
+    return any([number, slot] == value for node in prompt.values() for value in node["inputs"].values())
+
+
 def cell_by_cell(
     node_of: Callable[[str], Node],
     image: Sequence[Any],

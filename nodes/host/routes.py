@@ -6,6 +6,7 @@ Nothing but the published models can be downloaded, into models/glide alone, and
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import asdict
 from urllib.parse import urlsplit
 
@@ -114,8 +115,9 @@ async def _object(request: web.Request, most: int) -> dict[str, object]:
     """The JSON object of so many bytes in the body, or {} where it holds something else."""
     if request.content_type != "application/json" or (request.content_length or 0) > most:
         return {}
+    content = await request.read()  # whose length a chunked request does not tell before
     try:
-        body = await request.json()
+        body = json.loads(content) if len(content) <= most else {}
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}

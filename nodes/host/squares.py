@@ -113,16 +113,22 @@ def _changed(name: str) -> int:
 def _prepared(files: tuple[tuple[str, int], ...], channel: str, pad: tuple[int, ...], crop: Crop) -> tuple[Tensor, str]:
     """The mask [1, H, W] as it is painted, and the preview; the host's own nodes read the files."""
     (image_name, _), (mask_name, _) = files
-    image, mask = nodes.NODE_CLASS_MAPPINGS["LoadImage"]().load_image(image_name)
+    image, mask = _loaded("LoadImage", image_name)
     if channel:
-        (mask,) = nodes.NODE_CLASS_MAPPINGS["LoadImageMask"]().load_image_mask(mask_name, channel)
+        (mask,) = _loaded("LoadImageMask", mask_name, channel)
     elif mask_name != image_name:
-        _, mask = nodes.NODE_CLASS_MAPPINGS["LoadImage"]().load_image(mask_name)
+        _, mask = _loaded("LoadImage", mask_name)
     image, mask = image[:1].float(), mask[:1].float()
     if any(pad):
         image, mask = regions.pad(image, *pad)
     mask, _ = crop.prepared(image, mask)
     return mask, _small(image[..., :3], mask)
+
+
+def _loaded(node_type: str, *inputs: str) -> tuple[Tensor, ...]:
+    """What a node of the host's gives; the name of its function varies between versions."""
+    node = nodes.NODE_CLASS_MAPPINGS[node_type]()
+    return tuple(getattr(node, node.FUNCTION)(*inputs))
 
 
 def _small(image: Tensor, mask: Tensor) -> str:

@@ -13,7 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from glide_core import cli
 from glide_core.files.checkpoints import TINY_FOLDER
+from glide_core.files.clip_checkpoints import FOLDER as CLIP_FOLDER
 from glide_core.images import read_parameters
+from small_models import small_lora
 
 QUICK = ["--dtype", "fp32", "--device", "cpu", "--steps", "1", "--guidance-scale", "1"]
 BASE = [*QUICK, "--stage", "base"]
@@ -47,7 +49,7 @@ def same_file(a, b):
     "options",
     [
         ["--negative", "x", "--guidance-scale", "2", "--threshold", "0.9", "--batch", "2"],
-        ["--stage", "base", "--seed", "-5", "--batch", "2", "--as-reference"],
+        ["--stage", "base", "--seed", "-5", "--batch", "2", "--as-reference", "--noise-offset", "0.2,0.1"],
         ["--best-of", "3", "--keep", "2", "--stage", "base", "--clip-guidance", "5"],
     ],
     ids=["batch", "base", "best of"],
@@ -74,6 +76,36 @@ def test_of_lossy_files(capsys, suffix):
     cli.main(["generate", "-o", f"out{suffix}", *BASE, "--", "--steps"])  # a prompt like an option
     assert read_parameters(f"out{suffix}")["prompt"] == "--steps"
     assert again(capsys, f"out{suffix}")[-1] == "equal, pixel for pixel"
+
+
+@pytest.mark.parametrize(
+    "axis", ["lora=; mine.safetensors:0.5", "checkpoint=tiny,own.safetensors", "clip-guidance=0,9", "negative=,x"]
+)
+def test_of_cells_of_a_study(capsys, axis):
+    small_lora(Path("mine.safetensors"))
+    shutil.copy(TINY_FOLDER / "tiny-base.safetensors", "own.safetensors")
+    options = ["--stage", "base", "--steps", "2", "--dtype", "fp32", "--device", "cpu"]
+    cli.main(["study", "axes", PROMPT, "--x", axis, "-o", "study", *options])
+    cells = sorted(Path("study/cells").iterdir())
+    for cell in cells:
+        assert again(capsys, str(cell))[-1] == "equal, pixel for pixel"
+    assert len({cell.read_bytes() for cell in cells}) == 2
+
+
+def test_another_lora_or_clip_is_named(capsys):
+    file = small_lora(Path("mine.safetensors"))
+    shutil.copy(CLIP_FOLDER / "tiny-clip.safetensors", "clip.safetensors")
+    options = ["--lora", "mine.safetensors:0.5", "--clip", "clip.safetensors", "--clip-guidance", "9"]
+    cli.main(["generate", PROMPT, "-o", "out.png", *BASE, *options])
+    file.rename("moved.safetensors")
+    assert "mine.safetensors: No such file" in again(capsys, "out.png", code=2)[-1]
+    assert again(capsys, "out.png", "--lora", "moved.safetensors:0.5")[-1] == "equal, pixel for pixel"
+    small_lora(file, 0.1)
+    told = again(capsys, "out.png", code=1)
+    assert told[-2].startswith("lora: the file mine.safetensors:0.5 is another one")
+    os.remove("clip.safetensors")
+    told = again(capsys, "out.png", "--lora", "moved.safetensors:0.5", "--clip", "tiny-clip")
+    assert told[-1] == "equal, pixel for pixel"
 
 
 @pytest.mark.parametrize("command", ["inpaint", "upsample"])

@@ -24,7 +24,7 @@ def row(what="base, forward", ratio=0.5):
 
 @pytest.fixture(autouse=True)
 def no_reference(monkeypatch):
-    monkeypatch.delenv("GLIDE_REFERENCE", raising=False)
+    monkeypatch.setattr("glide_core.bench.speed.load_reference", lambda: None)  # wherever it may be on this machine
 
 
 def test_the_table(capsys):

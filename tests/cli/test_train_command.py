@@ -78,6 +78,11 @@ def test_the_folder_has_all_that_was_asked_for(small, houses, tmp_path):
     assert [event.value for event in accumulated.Scalars("loss")] == pytest.approx(losses(out), rel=1e-4)
 
 
+def test_the_model_notes_the_noise_that_it_was_trained_with(small, houses, tmp_path):
+    train(houses, small, tmp_path / "out", "--steps", 1, "--noise-offset", 0.1, 0.2)
+    assert checkpoints.trained_noise_offset(tmp_path / "out" / "base.safetensors") == (0.1, 0.2)
+
+
 def test_ctrl_c_finishes_the_step_and_resuming_gives_the_losses_of_an_unbroken_run(small, houses, tmp_path, capsys):
     out, options = tmp_path / "broken", ["--accumulate", "2", "--sample-every", "5"]
 

@@ -304,6 +304,19 @@ def test_half_precision_and_notes(weights, tmp_path):
     assert metadata["step"] == "300" and ModelConfig.from_json(metadata["glide_config"]) == SMALL
 
 
+def test_the_noise_of_the_training_is_noted(weights, tmp_path):
+    assert checkpoints.trained_noise_offset("tiny-base") == (0.15, 0.15)
+    path = tmp_path / "m.safetensors"
+    for note, expected in (("0.1,0.2", (0.1, 0.2)), ("", ())):
+        checkpoints.save(weights, SMALL, path, notes={checkpoints.NOISE_OFFSET_KEY: note})
+        assert checkpoints.trained_noise_offset(path) == expected
+    checkpoints.save(weights, SMALL, path)
+    assert checkpoints.trained_noise_offset(path) == ()
+    checkpoints.save(weights, SMALL, path, notes={checkpoints.NOISE_OFFSET_KEY: "much"})
+    with pytest.raises(CheckpointError, match="'noise_offset' holds no numbers"):
+        checkpoints.trained_noise_offset(path)
+
+
 def test_saving_over_the_file_of_a_loaded_model_leaves_that_model_alone(saved, weights):
     """Its weights are pages of the old file."""
     model = checkpoints.load_model(saved)

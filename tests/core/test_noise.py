@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from glide_core.diffusion.noise import StepNoise, picture_seed, picture_seeds, seeded_noise
 from glide_core.errors import OptionError
@@ -116,14 +117,24 @@ def test_step_noise_is_like_x(dtype):
 
 
 def test_an_offset_shifts_each_channel_of_each_picture_by_an_own_number():
-    plain, shifted = seeded_noise((64, 3, 8, 8), 5), seeded_noise((64, 3, 8, 8), 5, 0.5)
+    plain, shifted = seeded_noise((400, 3, 8, 8), 5), seeded_noise((400, 3, 8, 8), 5, (0.5,))
     shift = shifted - plain
     torch.testing.assert_close(shift, shift[..., :1, :1].expand_as(shift))
-    assert 0.4 < shift[..., 0, 0].std() < 0.6 and abs(shift[..., 0, 0].mean()) < 0.15
-    assert seeded_noise((64, 3, 8, 8), 5, 0.0).equal(plain)
+    # a random part, 0 to 1, of a normal number: the mean square of the part is 1/3
+    assert shift[..., 0, 0].std().item() == pytest.approx(0.5 / 3**0.5, rel=0.15)
+    assert abs(shift[..., 0, 0].mean()) < 0.04
+    assert seeded_noise((400, 3, 8, 8), 5, ()).equal(plain)
+
+
+def test_the_second_offset_is_on_a_grid_of_four():
+    shift = (seeded_noise((64, 1, 64, 64), 5, (0.0, 0.5)) - seeded_noise((64, 1, 64, 64), 5)).double()
+    quarters = F.adaptive_avg_pool2d(shift, 4)
+    apart = (quarters[..., :, 0] - quarters[..., :, 3]).std()  # columns that share no number of the grid
+    near = (shift[..., 1:] - shift[..., :-1]).std()
+    assert 0.2 < apart < 0.6 and near < 0.05
 
 
 def test_the_offset_of_a_picture_is_the_same_alone():
-    batch = seeded_noise((3, 3, 8, 8), 5, 0.5)
+    batch = seeded_noise((3, 3, 8, 8), 5, (0.5, 0.2))
     for k in range(3):
-        assert batch[k : k + 1].equal(seeded_noise((1, 3, 8, 8), picture_seed(5, k), 0.5))
+        assert batch[k : k + 1].equal(seeded_noise((1, 3, 8, 8), picture_seed(5, k), (0.5, 0.2)))

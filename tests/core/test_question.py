@@ -111,8 +111,9 @@ def test_shares_are_rounded_up_to_steps():
         {"guidance_from": float("nan")},
         {"cache_interval": 0},
         {"cache_interval": 1.5},
-        {"noise_offset": -0.1},
-        {"noise_offset": float("nan")},
+        {"noise_offset": (-0.1,)},
+        {"noise_offset": (0.1, float("nan"))},
+        {"noise_offset": (0.1,) * 5},
     ],
     ids=str,
 )

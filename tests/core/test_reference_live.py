@@ -6,8 +6,8 @@ Set GLIDE_REFERENCE to a checkout of openai/glide-text2im, or install it.
 import pytest
 import torch
 
-from benchmarks.reference import load_reference, reference_model
 from clips import golden_clip
+from glide_core.bench.reference import load_reference, reference_model
 from glide_core.diffusion.clip_guidance import Clip, ClipGuide
 from glide_core.diffusion.guidance import Denoiser, TextEncoding
 from glide_core.diffusion.noise import StepNoise, seeded_noise

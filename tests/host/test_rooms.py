@@ -8,7 +8,7 @@ import pytest
 from hosts import PROJECT
 
 NODES = PROJECT / "nodes"
-BESIDE_NODES = {"checks", "schema", "host", "glide_core"}  # what a node may import of the pack
+BESIDE_NODES = {"axes", "checks", "judges", "schema", "host", "glide_core"}  # what a node may import of the pack
 INTERNALS = {
     "comfy",
     "comfy_execution",

@@ -90,8 +90,10 @@ def of_the_best(seed):
 
 def of_a_sweep(seed):
     flow, loader, text = loaded()
-    names = ["guidance", "steps", "sampler", "temperature", "seed", "prompt", "negative", "axes"]
-    types = ["FLOAT", "STRING,INT", "COMBO,STRING", "FLOAT", "INT", "STRING", "STRING", "GLIDE_AXES"]
+    names = ["guidance", "steps", "sampler", "temperature", "seed", "prompt", "negative"]
+    types = ["FLOAT", "STRING,INT", "COMBO,STRING", "FLOAT", "INT", "STRING", "STRING"]
+    names += ["checkpoint", "lora_name", "lora_strength", "clip_guidance", "axes"]
+    types += ["COMBO,STRING", "COMBO,STRING", "FLOAT", "FLOAT", "GLIDE_AXES"]
     widgets = ["guidance=1,2,3", f"seed={seed + 2},{seed + 3}", seed, "fixed", "2", "ddim", 3.0, 1.0, "", ""]
     sweep = flow.node("GlideSweep", widgets, size=(300, 400), outputs=list(zip(names, types)))
     links = {"seed": (sweep, 4, "INT"), "guidance_scale": (sweep, 0, "FLOAT")}
@@ -102,7 +104,7 @@ def of_a_sweep(seed):
         size=(420, 120),
         outputs=[("IMAGE", "IMAGE")],
         image=(painted, 1, "IMAGE"),
-        axes=(sweep, 7, "GLIDE_AXES"),
+        axes=(sweep, 11, "GLIDE_AXES"),
     )
     return flow, "GlideGrid"
 

@@ -1,13 +1,17 @@
 """Sweeps in real ComfyUI: lists for any sampler, cells that are saved one by one, and the labelled picture of them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
 
+from glide_core.files.checkpoints import TINY_FOLDER
 from graphs import PROMPT, Graph, failure, finished_latents
 from hosts import HostError
+from stock import small_lora
 
 SHEET = "glide_sheet"
 
@@ -21,7 +25,7 @@ class Study(Graph):
 
     def sweep(self, x="guidance=1,3", y="seed=4,5", **changes):
         base = {"seed": 5, "steps": "2", "sampler": "ddim", "guidance_scale": 3.0, "temperature": 1.0}
-        return self.node("GlideSweep", 8, x=x, y=y, **{**base, "prompt": PROMPT, "negative": "", **changes})
+        return self.node("GlideSweep", 12, x=x, y=y, **{**base, "prompt": PROMPT, "negative": "", **changes})
 
     def paint(self, **changes):
         base = {"seed": 5, "steps": "2", "sampler": "ddim", "guidance_scale": 1.0, "eta": 0.0, "threshold": 0.0}
@@ -56,7 +60,7 @@ def parameters_of(host, cell):
 def test_cells_are_the_pictures_that_their_parameters_make(host):
     """GlideSampler by every output of a sweep; each cell by itself is the same picture."""
     graph = Study()
-    guidance, steps, sampler, _, seed, prompt, _, axes = graph.sweep()
+    guidance, steps, sampler, _, seed, prompt, *_, axes = graph.sweep()
     _, image = graph.paint(
         guidance_scale=guidance, steps=steps, sampler=sampler, seed=seed, positive=graph.encoded(prompt)
     )
@@ -98,7 +102,7 @@ def corners(drawn):
 
 def test_stock_nodes_are_swept(host):
     graph = Study()
-    guidance, steps, sampler, _, seed, prompt, negative, axes = graph.sweep("sampler=euler,dpmpp_2m", "steps=3,4")
+    guidance, steps, sampler, _, seed, prompt, negative, *_, axes = graph.sweep("sampler=euler,dpmpp_2m", "steps=3,4")
     links = {"cfg": guidance, "steps": steps, "sampler_name": sampler, "seed": seed}
     latent = graph.ksampler(
         graph.model, graph.text(graph.clip, prompt), graph.text(graph.clip, negative), graph.empty(), **links
@@ -110,6 +114,61 @@ def test_stock_nodes_are_swept(host):
         "euler, steps 3", "dpmpp_2m, steps 3", "euler, steps 4", "dpmpp_2m, steps 4"
     ]  # fmt: skip
     assert all((a != b).any() for k, a in enumerate(pictures) for b in pictures[:k])
+
+
+def test_models_are_swept(host):
+    """Checkpoints, LoRAs of stock nodes, and CLIP guidance; a model without one is the plain model."""
+    (host.base / "models" / "glide").mkdir(parents=True, exist_ok=True)
+    shutil.copy(TINY_FOLDER / "tiny-base.safetensors", host.base / "models" / "glide" / "mine.safetensors")
+    lora = "swept.safetensors"
+    (host.base / "models" / "loras").mkdir(parents=True, exist_ok=True)
+    save_file(small_lora(), host.base / "models" / "loras" / lora)
+    graph = Study()
+    checkpoint, lora_name, strength, _, axes = graph.sweep(
+        "checkpoint=tiny-base (embedded),mine.safetensors", f"lora=; {lora}:0.5; {lora}"
+    )[7:]
+    model, clip, _ = graph.node("GlideLoader", 3, checkpoint=checkpoint, dtype="auto")
+    strengths = {"strength_model": strength, "strength_clip": strength}
+    model, clip = graph.node("LoraLoader", 2, model=model, clip=clip, lora_name=lora_name, **strengths)
+    graph.model, graph.clip = model, clip
+    graph.grid(graph.paint(positive=graph.encoded(PROMPT))[1], axes=axes)
+    cells = cells_of(host.run(graph))
+    assert [cell["caption"] for cell in cells[:3]] == [
+        "tiny-base (embedded), lora none", "mine.safetensors, lora none", f"tiny-base (embedded), lora {lora}:0.5"
+    ]  # fmt: skip
+    pictures = [host.image(cell) for cell in cells]
+    assert all((pictures[k] == pictures[k + 1]).all() for k in (0, 2, 4))  # the file is a copy of the embedded one
+    assert all((pictures[a] != pictures[b]).any() for a, b in ((0, 2), (0, 4), (2, 4)))
+    plain = Study()
+    plain.node("PreviewImage", images=plain.paint()[1])
+    np.testing.assert_allclose(pictures[0].astype(int), grid_of(host, plain, host.run(plain)), atol=1)
+
+
+def test_clip_guidance_is_swept(host):
+    graph = Study()
+    *_, guidance, axes = graph.sweep("clip-guidance=0,20", "")
+    clip = {"image_encoder": "tiny-clip (embedded)", "text_encoder": "in the same file, or beside it", "dtype": "fp32"}
+    options = {"guide_from": 0.0, "guide_until": 1.0, "every": 1, "save_memory": False}
+    graph.model = graph.node(
+        "GlideCLIPGuidance",
+        model=graph.model,
+        glide_clip=graph.node("GlideCLIPLoader", **clip),
+        text=PROMPT,
+        scale=guidance,
+        **options,
+    )
+    graph.grid(graph.paint()[1], axes=axes)
+    cells = cells_of(host.run(graph))
+    assert [cell["parameters"]["clip_guidance"] for cell in cells] == [0, 20]
+    assert (host.image(cells[0]) != host.image(cells[1])).any()
+
+
+def test_what_is_on_no_axis_cannot_be_loaded(host):
+    graph = Study()
+    *_, checkpoint, _, _, _, axes = graph.sweep()
+    graph.model, _, _ = graph.node("GlideLoader", 3, checkpoint=checkpoint, dtype="auto")
+    graph.grid(graph.paint()[1], axes=axes)
+    assert "checkpoint is connected, but on no axis" in failure(host, graph)
 
 
 def test_prompts_are_a_list_or_one_batch(host):
@@ -144,7 +203,7 @@ def test_pictures_with_labels_alone(host):
 
 def test_a_cancelled_sweep_keeps_what_was_done(host):
     graph = Study()
-    guidance, *_, seed, _, _, axes = graph.sweep("guidance=1,2,3", "seed=10..40", steps="2")
+    guidance, _, _, _, seed, *_, axes = graph.sweep("guidance=1,2,3", "seed=10..40", steps="2")
     _, image = graph.paint(seed=seed, guidance_scale=guidance)
     graph.grid(image, axes=axes)
     before = set((host.base / "output" / "cells").glob("*.png"))
@@ -171,7 +230,7 @@ def test_a_cancelled_sweep_keeps_what_was_done(host):
         ({"x": "guidance="}, "guidance has no value"),
         ({"x": "guidance=1,100000"}, "give a number from 0 to 100"),
         ({"x": "size=1"}, "there is no axis 'size'"),
-        ({"x": "checkpoint=a,b"}, "checkpoint is no axis of this node"),
+        ({"x": "lora="}, "lora has no value"),
         ({"x": "seed=1,2"}, "x and y are both seed"),
         ({"x": "seed=0..9999", "y": "guidance=1,2"}, "make 20000 cells"),
         ({"steps": "many"}, "many"),

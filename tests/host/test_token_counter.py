@@ -1,5 +1,9 @@
 """The count below a prompt while it is typed: what the server counts, and what the page shows."""
 
+import json
+import urllib.error
+import urllib.request
+
 import pytest
 from test_download_button import OPEN, post
 
@@ -58,6 +62,15 @@ def test_the_server_counts_as_the_model_does(host, tokenizer):
 def test_what_cannot_be_counted_is_refused(host, body):
     status, _ = post(host, "/glide/tokens", body)
     assert status == 400
+
+
+def test_a_body_too_long_is_refused_also_in_pieces(host):
+    content = json.dumps({"checkpoint": BASE, "text": "a " * 200_000}).encode()
+    for body in (content, iter([content])):  # an iterator is sent in pieces, without its length
+        request = urllib.request.Request(f"{host.url}/glide/tokens", body, {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == 400
 
 
 @pytest.mark.slow

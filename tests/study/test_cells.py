@@ -7,7 +7,7 @@ import pytest
 from glide_core.cli.common import family_member
 from glide_core.diffusion.options import Sampling
 from glide_core.study.axes import AXES
-from glide_core.study.cells import Cell, Machine, lora_file, lora_strength
+from glide_core.study.cells import Cell, Machine, lora_file
 
 CELL = Cell("a red circle")
 HERE = Machine("cpu", "fp32", {"tiny-base": "a1", "tiny-upsample": "b2"})
@@ -73,9 +73,12 @@ def test_guidance_costs_twice_as_much():
     assert dataclasses.replace(CELL, upsampling=Sampling("10", guidance_scale=1.0)).cost == 50
 
 
-def test_the_strength_of_a_lora():
-    assert (lora_file("a/b.safetensors:0.5"), lora_strength("a/b.safetensors:0.5")) == ("a/b.safetensors", 0.5)
-    assert (lora_file("C:/b.safetensors"), lora_strength("C:/b.safetensors")) == ("C:/b.safetensors", 1.0)
+def test_the_file_of_a_lora_is_what_its_hash_is_of():
+    assert [lora_file(text) for text in ("", "a/b.safetensors:0.5", "b.safetensors")] == [
+        "",
+        "a/b.safetensors",
+        "b.safetensors",
+    ]
 
 
 def test_names_of_files_are_plain():

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -14,11 +15,13 @@ from glide_core.cli import main
 from glide_core.cli.study import KINDS
 from glide_core.cli.study_sections import sections_of
 from glide_core.cli.words import of_checkpoint
+from glide_core.device import DTYPES, pick_dtype
 from glide_core.files import checkpoints
 from glide_core.images import read_parameters, to_uint8
 from glide_core.study.builtin import EMBEDDED
 from glide_core.tiny import asked as scenes
 from glide_core.tiny.scenes import COLOURS, held_out
+from small_models import small_lora
 
 PROMPT = "a red circle on a blue background"
 SMALL = ["--stage", "base", "--steps", "2"]
@@ -42,7 +45,7 @@ def failure(capsys, folder, *argv):
 
 
 def test_the_pictures_are_those_of_glide_generate(guidance_study, table):
-    stage = Stage.load("tiny-base")
+    stage = Stage.load("tiny-base", dtype=DTYPES[pick_dtype("auto", torch.device("cpu"))])  # as commands do
     rows = table(guidance_study)
     assert [(row["row"], row["column"]) for row in rows] == [(f"seed {k}", v) for k in "01" for v in "13"]
     for scale in (1.0, 3.0):
@@ -131,7 +134,7 @@ def test_steps_are_compared_for_several_samplers():
 @pytest.mark.parametrize("checkpoint, upsampler", [("tiny", "tiny-upsample"), ("openai", "upsample")])
 def test_all_asks_every_question_in_the_words_of_the_models(checkpoint, upsampler):
     sections = sections_of(cli._parse(["study", "all", "--checkpoint", checkpoint]))
-    assert {section.name.partition("-")[0] for section in sections} == set(KINDS) - {"axes", "all"}
+    assert {section.name.partition("-")[0] for section in sections} == set(KINDS) - {"axes", "shards", "all"}
     assert len({section.name for section in sections}) == len(sections)
     cells = [placed.cell for section in sections for placed in section.placed]
     assert {cell.upsampler for cell in cells} <= {upsampler, None}
@@ -157,6 +160,24 @@ def test_bias_counts_labels_against_the_training_data(tmp_path):
     counts = pandas.read_csv(tmp_path / "counts.csv")
     assert list(counts["label"]) == list(COLOURS) and counts["known"].sum() == pytest.approx(1)
     assert counts["count"].sum() == counts["of"][0] <= 4
+    assert {read_parameters(path)["noise-offset"] for path in (tmp_path / "cells").iterdir()} == {"0.15,0.15"}
+
+
+def test_bias_starts_from_the_noise_of_the_training_unless_told_otherwise(tmp_path):
+    own = tmp_path / "own.safetensors"
+    checkpoints.save(*checkpoints.read_model(checkpoints.find("tiny-base")), own, notes={"noise_offset": "0.1"})
+    for argv, offset in (
+        (["--checkpoint", "tiny"], (0.15, 0.15)),
+        (["--checkpoint", str(own), "--stage", "base"], (0.1,)),
+        (["--checkpoint", "none.safetensors", "--stage", "base"], ()),
+        (["--noise-offset", "0"], ()),
+        (["--noise-offset", "0.2,0.1"], (0.2, 0.1)),
+    ):
+        (section,) = sections_of(cli._parse(["study", "bias", "a star", "--labels", "red", "blue", *argv]))
+        assert {placed.cell.sampling.noise_offset for placed in section.placed} == {offset}
+        assert (",".join(map(str, offset)) in section.text) and ("low frequencies" in section.text) == bool(offset)
+    (section, *_) = sections_of(cli._parse(["study", "all"]))
+    assert section.placed[0].cell.sampling.noise_offset == ()
 
 
 def test_bias_with_other_labels_is_told_by_clip(tmp_path):
@@ -184,16 +205,7 @@ def test_where_every_cell_fails_the_page_says_why(tmp_path, capsys):
 
 
 def test_a_lora_changes_the_picture(tmp_path, table):
-    from glide_core.train import lora
-
-    model = checkpoints.load_model("tiny-base")
-    model.requires_grad_(True)
-    lora.add(model, 2)
-    for layer in model.modules():
-        if isinstance(layer, lora.LowRank):
-            layer.up.data += 0.05
-    lora.save(model, tmp_path / "mine.safetensors")
-    file = tmp_path / "mine.safetensors"
+    file = small_lora(tmp_path / "mine.safetensors")
     study(tmp_path / "out", "axes", PROMPT, "--x", f"lora=; {file}:0; {file}", *SMALL)
     none, zero, one = (np.asarray(Image.open(tmp_path / "out" / row["file"])) for row in table(tmp_path / "out"))
     assert (none == zero).all() and (none != one).any()

@@ -16,9 +16,9 @@ ARGUMENTS = ["guidance", "a red circle on a blue background", "--values", "1", "
 ARGUMENTS += ["--steps", "2", "--upsample-steps", "1"]
 
 
-def start(folder):
+def start(folder, *changes):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "glide_core", "study", *ARGUMENTS, "-o", str(folder)]
+    command = [sys.executable, "-m", "glide_core", "study", *ARGUMENTS, *changes, "-o", str(folder)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -55,7 +55,7 @@ def test_stopped_at_random_moments(tmp_path):
 
 
 def test_an_interrupted_study_says_so_and_leaves_nothing_half(tmp_path):
-    process = start(tmp_path)
+    process = start(tmp_path, "--seeds", "100")
     while not any((tmp_path / "cells").glob("*.png")):
         time.sleep(0.05)
         assert process.poll() is None, process.stderr.read()

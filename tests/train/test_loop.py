@@ -109,7 +109,7 @@ def test_the_average_starts_with_a_small_decay(scenes, tmp_path):
     job.train_step()
     assert (weights - first).norm() > 0.1 * first.norm() > 0
     torch.testing.assert_close(averaged, 2 / 11 * first + 9 / 11 * weights)
-    job.feed.close()
+    job.pieces.close()
 
 
 def test_the_state_of_another_model_is_refused(scenes, tmp_path):

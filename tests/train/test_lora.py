@@ -1,6 +1,7 @@
 """LoRA: what is trained, what it computes, and its file."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -99,6 +100,11 @@ def test_the_file_applied_to_the_plain_model_gives_the_merged_one(model, tmp_pat
     lora.apply(plain, tmp_path / "lora.safetensors")
     torch.testing.assert_close(run(plain), run(model), atol=1e-3, rtol=1e-2)
     assert (run(plain) - before).abs().max() > 0.05
+
+
+def test_the_strength_of_a_named_file():
+    assert lora.named("a/b.safetensors:0.5") == (Path("a/b.safetensors"), 0.5)
+    assert lora.named("C:/b.safetensors") == (Path("C:/b.safetensors"), 1.0)
 
 
 def test_a_file_that_does_not_fit_is_refused(model, tmp_path):
