@@ -1,5 +1,7 @@
 """Cutting squares out of pictures of any size and putting them back: bit for bit the same outside the feather."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,16 @@ def test_one_square_for_each_connected_region():
     out = regions.stitch(image, found, crops, blend=HARD)
     assert (out[0, 5:10, 5:10] == 0.25).all() and (out[0, 50:60, 50:60] == 0.5).all()
     assert (out[1, 90:, 90:] == 0.75).all() and out[mask == 0].sum() == 0
+
+
+def test_of_regions_that_overlap_the_later_one_lies_on_top():
+    masks = torch.zeros(2, 60, 60)
+    masks[0, 10:30, 10:30] = masks[1, 20:40, 20:40] = 1
+    found = [dataclasses.replace(region, batch_index=0) for region in regions.around(masks)]
+    crops = torch.stack([torch.full((8, 8, 3), value) for value in (0.25, 0.5)])
+    out = regions.stitch(torch.zeros(1, 60, 60, 3), found, crops, blend=HARD)[0, ..., 0]
+    assert (out[20:40, 20:40] == 0.5).all() and (out[10:20, 10:30] == 0.25).all()
+    assert out[(masks == 0).all(0)].sum() == 0
 
 
 def test_walking_squares_paint_everything_from_the_known_outwards():
