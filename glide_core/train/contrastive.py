@@ -48,7 +48,7 @@ class Lesson(Protocol):
         """What of it is trained, too."""
 
     def loss(self, image: Tensor, text: Tensor, labels: Sequence[Any], captions: Sequence[str]) -> Tensor:
-        """One number, from the embeddings [B, embed_width] of a batch."""
+        """One number to add to the loss, from the embeddings [B, embed_width] of a batch."""
 
 
 class ContrastiveTrainer:
@@ -63,7 +63,7 @@ class ContrastiveTrainer:
         options: the numbers of the training. Those that only diffusion models have are ignored.
         out: the folder for ``state.pt``, ``log.csv`` and ``clip.safetensors`` (averaged weights, fp16) with its
             tokenizer.
-        lesson: learned beside, with this weight.
+        lesson: learned beside.
 
     Attributes:
         step: how many steps have been done.
@@ -79,11 +79,10 @@ class ContrastiveTrainer:
         out: Path,
         *,
         lesson: Lesson | None = None,
-        lesson_weight: float = 0.3,
         accelerator: Accelerator | None = None,
     ) -> None:
         self.tokenizer, self.data, self.options, self.out = tokenizer, data, options, Path(out)
-        self.lesson, self.lesson_weight = lesson, lesson_weight
+        self.lesson = lesson
         cpu = next(model.parameters()).device.type == "cpu"
         self.accelerator = accelerator or Accelerator(cpu=cpu, mixed_precision="no")
         self.device = self.accelerator.device
@@ -187,7 +186,7 @@ class ContrastiveTrainer:
         loss = contrastive_loss(image, text, self.log_scale.exp(), batch.captions + batch.wrong)
         if self.lesson is not None:
             own = text[: len(image)]
-            loss = loss + self.lesson_weight * self.lesson.loss(image, own, batch.labels, batch.captions)
+            loss = loss + self.lesson.loss(image, own, batch.labels, batch.captions)
         return loss
 
     def _batch(self, piece: int) -> Batch:
@@ -207,7 +206,7 @@ class ContrastiveTrainer:
         options, processes = self.options, self.accelerator.num_processes
         size = options.phase_at(step).batch // (processes * options.accumulate)
         rng = np.random.default_rng([options.seed, step, piece, self.accelerator.process_index])
-        batch = noised(self.data, rng, size, self.alphas_cumprod)
+        batch = noised(self.data, rng, size, self.alphas_cumprod, options.timestep_power)
         return batch, self.data.position
 
     def _report_bad_step(self, loss: float, norm: float) -> None:

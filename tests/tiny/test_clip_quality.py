@@ -54,21 +54,16 @@ def embedded():
     return details(*clip_checkpoints.load("tiny-clip"), count=40)
 
 
-@pytest.mark.parametrize("name", ["background", "colour", "size"])
+@pytest.mark.parametrize("name", ["background", "colour", "shape", "size", "relation"])
 def test_what_the_embedded_one_tells_apart(embedded, name):
-    assert embedded[name][0] > 0.85
-
-
-def test_the_embedded_one_does_not_know_shapes(embedded):
-    """docs/clip.md says so; this fails when one that knows them takes its place."""
-    right, chance = embedded["shape"]
-    assert right < 0.5 and chance == pytest.approx(1 / 6) and set(embedded) == set(DETAILS)
+    assert set(embedded) == set(DETAILS)
+    assert embedded[name][0] > 0.8
 
 
 def test_the_recipe_makes_one_like_the_shipped_and_makes_it_once(tmp_path, monkeypatch):
     monkeypatch.setattr(clip_recipe, "SHAPE_SCENES", 64)
     shutil.copy(TINY_FOLDER / "tokenizer.json", tmp_path)  # which would take longer to make than all the rest
-    made = clip_recipe.make(tmp_path, scale=1 / 4400, device="cpu", precision="fp32")
+    made = clip_recipe.make(tmp_path, scale=1 / 4000, device="cpu", precision="fp32")
     ours, shipped = clip_checkpoints.read_clip(made), clip_checkpoints.read_clip(*clip_checkpoints.find("tiny-clip"))
     assert {name: t.shape for name, t in ours[0].items()} == {name: t.shape for name, t in shipped[0].items()}
     stamp = made.stat().st_mtime_ns
