@@ -30,7 +30,7 @@ SCENES = ("shapes", "things")
 _ALWAYS = Options((Phase(None, 1000, 64),), ema=0.998, lr=2e-3, warmup=100, caption_dropout=0.0, save_every=3)
 STAGES = (  # they follow each other; the first one has little noise, so that shapes are seen soon
     replace(_ALWAYS, schedule="constant", timestep_power=5.0),
-    replace(_ALWAYS, phases=(Phase(None, 5000, 64),), decay=0.7, timestep_power=2.0, seed=1),
+    replace(_ALWAYS, phases=(Phase(None, 2000, 64),), decay=0.7, timestep_power=2.0, seed=1),
 )
 SHAPE_SCENES = 72_000
 THINGS_TEXT_CTX = 66  # captions of things are longer

@@ -39,6 +39,18 @@ def test_inpainting_with_guidance(capsys):
     assert head[0] == "CLIP guidance" and (without[0], guided[0]) == ("0", "30") and len(guided) == 4
 
 
+def test_scales_of_guidance_and_until_when_it_guides(monkeypatch):
+    asked = []
+
+    def rows(base, upsampler, guides, *rest):
+        asked.extend((guide.scale, guide.guide_until) for guide in guides)
+        return [["CLIP guidance"], ["0"]]
+
+    monkeypatch.setattr(clip_quality, "guidance_rows", rows)
+    cli.main(["bench", "quality", "--clip-guidance", "0", "3", "--clip-until", "0.5", *FEW])
+    assert asked == [(0, 0.5), (3, 0.5)]
+
+
 def test_near_misses_differ_from_the_prompt_and_from_each_other():
     for scene in held_out_scenes(40):
         found = near_misses(scene)
