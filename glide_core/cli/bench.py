@@ -123,6 +123,13 @@ def _quality_options(parser: argparse.ArgumentParser) -> None:
         help="how often everything is right, with these scales of CLIP guidance and those of --guidance-scale; with "
         "--measure inpainting, how often what was erased",
     )
+    add(
+        "--clip-until",
+        type=common.number(0, 1),
+        default=default.clip_until,
+        metavar="PART",
+        help="share of the steps until which CLIP guides (default: %(default)g)",
+    )
     add("--clip", default=default.clip, metavar="NAME|FILE", help="the noised CLIP (default: %(default)s)")
     add("--sheet", type=Path, metavar="PNG", help="also write the pictures of the first guidance scale as a sheet")
     add("--dtype", choices=("auto", *DTYPES), default=default.dtype, help="default: %(default)s, which is exact")
@@ -203,6 +210,7 @@ def run(args: argparse.Namespace) -> None:
         best_of=tuple(args.best_of),
         judge_all=args.judge_all,
         clip_scales=tuple(args.clip_guidance),
+        clip_until=args.clip_until,
         clip=args.clip,
     )
     for table in quality.measure(request):

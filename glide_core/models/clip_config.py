@@ -103,6 +103,6 @@ TINY_CLIP = ClipConfig(
     text_layers=3,
     text_heads=4,
     image_width=128,
-    image_layers=4,
+    image_layers=5,
     image_heads=4,
 )

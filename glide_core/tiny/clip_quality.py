@@ -92,24 +92,22 @@ def best_of_rows(
 def guidance_rows(
     base: Stage,
     upsampler: Stage,
-    clip: Clip,
+    guides: Sequence[ClipGuide],
     scenes: Sequence[Scene],
-    scales: Sequence[float],
     samplings: Sequence[Sampling],
     upsampling: Sampling,
 ) -> list[list[str]]:
-    """A table: the same share for each scale of CLIP guidance (rows) and of classifier-free guidance (columns)."""
+    """A table: the same share for each CLIP guidance (rows) and each scale of classifier-free guidance (columns)."""
     rows = [["CLIP guidance", *(f"guidance {sampling.guidance_scale:g}, all %" for sampling in samplings)]]
-    for scale in scales:
-        guide = ClipGuide(clip, scale=scale) if scale else None
+    for guide in guides:
         cells = []
         for sampling in samplings:
             drawn = []
             for start in range(0, len(scenes), BATCH):
                 texts = [prompt(scene) for scene in scenes[start : start + BATCH]]
                 seeds = range(start, start + len(texts))
-                drawn.append(generate(base, texts, sampling, seed=seeds, clip=guide))
+                drawn.append(generate(base, texts, sampling, seed=seeds, clip=guide if guide.scale else None))
             found = right(upsampler, torch.cat(drawn), scenes, range(len(scenes)), upsampling)
             cells.append(f"{100 * np.mean(found):.1f}")
-        rows.append([f"{scale:g}", *cells])
+        rows.append([f"{guide.scale:g}", *cells])
     return rows

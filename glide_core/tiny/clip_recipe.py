@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from ..diffusion.schedule import NoiseSchedule
 from ..files import clip_checkpoints
 from ..images import from_uint8
 from ..models.clip import NoisedClip
-from ..models.clip_config import START_LOGIT_SCALE, TINY_CLIP
+from ..models.clip_config import START_LOGIT_SCALE, TINY_CLIP, ClipConfig
 from ..models.clip_tokenizer import ClipTokenizer
 from ..models.tokenizer import Tokenizer
 from ..train import clip_session
@@ -27,8 +27,10 @@ from .scenes import held_out_scenes, prompt, render
 from .stages import Interrupted
 
 SCENES = ("shapes", "things")
-OPTIONS = Options(
-    (Phase(None, 4400, 64),), lr=2e-3, warmup=100, decay=0.6, ema=0.998, caption_dropout=0.0, save_every=3
+_ALWAYS = Options((Phase(None, 1000, 64),), ema=0.998, lr=2e-3, warmup=100, caption_dropout=0.0, save_every=3)
+STAGES = (  # they follow each other; the first one has little noise, so that shapes are seen soon
+    replace(_ALWAYS, schedule="constant", timestep_power=5.0),
+    replace(_ALWAYS, phases=(Phase(None, 2000, 64),), decay=0.7, timestep_power=2.0, seed=1),
 )
 SHAPE_SCENES = 72_000
 THINGS_TEXT_CTX = 66  # captions of things are longer
@@ -53,29 +55,30 @@ def make(
     if result.exists():
         return result
     folder.mkdir(parents=True, exist_ok=True)
-    out = folder / "tiny-clip.0"
-    phases = tuple(dataclasses.replace(p, steps=max(1, round(scale * p.steps))) for p in OPTIONS.phases)
-    options = dataclasses.replace(OPTIONS, phases=phases, precision=precision)
     tokenizer = _tokenizer(folder, scenes)
-    sizes = dataclasses.replace(
+    start: ClipConfig | Path = replace(
         TINY_CLIP, vocab_size=tokenizer.vocab_size, text_ctx=tokenizer.text_ctx, logit_scale=START_LOGIT_SCALE
     )
     data: DataSource = ContrastSource(SHAPE_SCENES) if scenes == "shapes" else thing_data.ThingSource()
-    request = clip_session.ClipTrainingRequest(
-        start=sizes,
-        tokenizer=tokenizer,
-        data=data,
-        out=out,
-        options=options,
-        lesson=SceneLesson if scenes == "shapes" else None,
-        device=device,
-        resume=(out / "state.pt").exists(),
-    )
-    outcome = clip_session.run(request)
-    if outcome.interrupted:
-        raise Interrupted(f"{out.name} was stopped after step {outcome.step}")
+    for k, stage in enumerate(STAGES):
+        out = folder / f"tiny-clip.{k}"
+        phases = tuple(replace(p, steps=max(1, round(scale * p.steps))) for p in stage.phases)
+        request = clip_session.ClipTrainingRequest(
+            start=start,
+            tokenizer=tokenizer,
+            data=data,
+            out=out,
+            options=replace(stage, phases=phases, precision=precision),
+            lesson=SceneLesson if scenes == "shapes" else None,
+            device=device,
+            resume=(out / "state.pt").exists(),
+        )
+        outcome = clip_session.run(request)
+        if outcome.interrupted:
+            raise Interrupted(f"{out.name} was stopped after step {outcome.step}")
+        start = made = outcome.model
     temporary = result.with_suffix(".tmp")
-    shutil.copyfile(outcome.model, temporary)
+    shutil.copyfile(made, temporary)
     temporary.replace(result)
     return result
 

@@ -130,7 +130,7 @@ class LayoutLesson(nn.Module):
         features = self.features[-len(self.heads) :]  # a backward pass that computes blocks again leaves some, too
         self.features = []
         outputs = [head(part.float()).float() for head, part in zip(self.heads, features)]
-        losses = [_loss(output, classes, values, self.sizes) for output in outputs]
+        losses = [head_loss(output, classes, values, self.sizes) for output in outputs]
         return self.weight * sum(losses, values.new_zeros(()))
 
 
@@ -142,7 +142,7 @@ def _channels(block: nn.Module) -> int:
     return convolution.out_channels
 
 
-def _loss(output: Tensor, classes: Tensor, values: Tensor, sizes: list[int]) -> Tensor:
+def head_loss(output: Tensor, classes: Tensor, values: Tensor, sizes: list[int]) -> Tensor:
     """The loss of one head's output [B, sum(sizes) + VALUES, grid, grid]."""
     logits, pose = torch.split(output, [sum(sizes), VALUES], dim=1)
     shape, *others = torch.split(logits, sizes, dim=1)

@@ -102,9 +102,8 @@ def clip_tables(bench: Bench, scenes: Sequence[Scene]) -> Iterator[str]:
         yield _table(*_headed(rows))
     if request.clip_scales:
         samplings = [bench.sampling(scale) for scale in request.guidance_scales]
-        rows = clip_quality.guidance_rows(
-            base, upsampler, clip, scenes, request.clip_scales, samplings, request.upsampling
-        )
+        guides = [ClipGuide(clip, scale=scale, guide_until=request.clip_until) for scale in request.clip_scales]
+        rows = clip_quality.guidance_rows(base, upsampler, guides, scenes, samplings, request.upsampling)
         yield _table(*_headed(rows))
 
 
@@ -194,7 +193,7 @@ def inpainting_table(bench: Bench) -> str:
     clip = load_clip(request.clip, device=bench.device, dtype=bench.dtype) if any(request.clip_scales) else None
 
     def row(scale: float) -> list[str]:
-        guide = ClipGuide(clip, scale=scale) if clip and scale else None
+        guide = ClipGuide(clip, scale=scale, guide_until=request.clip_until) if clip and scale else None
 
         def repaint(start: int, part: Sequence[Scene]) -> Tensor:
             texts, seeds = [prompt(scene) for scene in part], _seeds(start, part)

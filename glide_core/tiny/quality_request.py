@@ -31,6 +31,7 @@ class QualityRequest:
         judge_all: judge every one of these tries, see ``clip_quality.best_of_rows``.
         clip_scales: of CLIP guidance; there is a table of them and the guidance scales where there are any, unless
             inpainting alone is measured. Inpainting is measured with each of them.
+        clip_until: the share of the steps, 0..1, from which on CLIP does not guide.
         clip: the noised CLIP, a name or a file.
         grain_dtypes: the names of the precisions that it is measured in; ``dtype`` is for the other measures.
         dtype, device: names that ``pick_dtype`` and ``pick_device`` know.
@@ -54,5 +55,6 @@ class QualityRequest:
     best_of: tuple[int, ...] = ()
     judge_all: bool = False
     clip_scales: tuple[float, ...] = ()
+    clip_until: float = 1.0
     clip: str = "tiny-clip"
     grain_dtypes: tuple[str, ...] = DTYPES

@@ -39,7 +39,7 @@ class ClipTrainingRequest:
         options: the numbers of the training; those that only diffusion models have are ignored.
         freeze: the encoder that stays as it is, if any.
         tokenizer: of a new model; None takes that which ``clip_checkpoints.tokenizer_for`` finds for its sizes.
-        lesson: makes what is learned beside, from the number of values in an embedding.
+        lesson: makes what is learned beside, from the model.
         device: "auto", "cpu" or "cuda".
         resume: go on with the training in ``out``; everything else must be as it was.
     """
@@ -50,7 +50,7 @@ class ClipTrainingRequest:
     options: Options
     freeze: Literal["text", "image"] | None = None
     tokenizer: ClipTokenizer | None = None
-    lesson: Callable[[int], Lesson] | None = None
+    lesson: Callable[[NoisedClip], Lesson] | None = None
     device: str = "auto"
     resume: bool = False
 
@@ -68,7 +68,7 @@ def run(request: ClipTrainingRequest) -> session.Outcome:
     _check(options, accelerator.num_processes)
     torch.manual_seed(options.seed)
     model, tokenizer = _built(request, device)
-    lesson = request.lesson(model.config.embed_width) if request.lesson else None
+    lesson = request.lesson(model) if request.lesson else None
     data, found = session.opened(request.data, model.config.image_size, tokenizer, options.seed, accelerator)
     trainer = ContrastiveTrainer(model, tokenizer, data, options, request.out, lesson=lesson, accelerator=accelerator)
     if request.resume:

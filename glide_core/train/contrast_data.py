@@ -13,7 +13,6 @@ from ..errors import DatasetError
 from ..images import from_uint8
 from .dataset import Dataset
 
-TIMESTEP_POWER = 1.5  # of a uniform number: a fifth of the pictures have almost no noise, as those have that are scored
 MOST_DRAWS = 50  # until a batch of pictures with captions is together
 
 
@@ -41,11 +40,12 @@ class Batch:
     labels: list[Any]
 
 
-def noised(data: Dataset, rng: np.random.Generator, size: int, alphas_cumprod: Tensor) -> Batch:
+def noised(data: Dataset, rng: np.random.Generator, size: int, alphas_cumprod: Tensor, power: float) -> Batch:
     """Draw a batch and put noise of all levels on its pictures.
 
     Args:
         alphas_cumprod: [timesteps], of the noise schedule.
+        power: see ``Options.timestep_power``.
     Raises:
         DatasetError: the data set has no readable sample, or hardly any caption.
     """
@@ -56,7 +56,7 @@ def noised(data: Dataset, rng: np.random.Generator, size: int, alphas_cumprod: T
     else:
         pictures, captions = _captioned(data, rng, size)
     x_start = from_uint8(pictures)
-    timesteps = noisy_timesteps(rng, len(x_start), len(alphas_cumprod))
+    timesteps = noisy_timesteps(rng, len(x_start), len(alphas_cumprod), power)
     noise = torch.from_numpy(rng.standard_normal(x_start.shape, dtype=np.float32))
     bar = alphas_cumprod[timesteps].view(-1, 1, 1, 1)
     return Batch(bar.sqrt() * x_start + (1 - bar).sqrt() * noise, timesteps, list(captions), wrong, labels)
@@ -76,7 +76,7 @@ def _captioned(data: Dataset, rng: np.random.Generator, size: int) -> tuple[np.n
     raise DatasetError("hardly any picture has a caption: CLIP learns which caption belongs to which picture")
 
 
-def noisy_timesteps(rng: np.random.Generator, count: int, timesteps: int) -> Tensor:
+def noisy_timesteps(rng: np.random.Generator, count: int, timesteps: int, power: float) -> Tensor:
     """[count] timesteps in random order, one from every ``1 / count`` of the probability."""
     position = (rng.permutation(count) + rng.random(count)) / count
-    return torch.from_numpy((timesteps * position**TIMESTEP_POWER).astype(np.int64)).clamp(max=timesteps - 1)
+    return torch.from_numpy((timesteps * position**power).astype(np.int64)).clamp(max=timesteps - 1)

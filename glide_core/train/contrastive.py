@@ -37,7 +37,7 @@ class Lesson(Protocol):
         """What of it is trained, too."""
 
     def loss(self, image: Tensor, text: Tensor, labels: Sequence[Any], captions: Sequence[str]) -> Tensor:
-        """One number, from the embeddings [B, embed_width] of a batch."""
+        """One number to add to the loss, from the embeddings [B, embed_width] of a batch."""
 
 
 class ContrastiveTrainer(Training[NoisedClip]):
@@ -52,7 +52,7 @@ class ContrastiveTrainer(Training[NoisedClip]):
         options: the numbers of the training. Those that only diffusion models have are ignored.
         out: the folder for ``state.pt``, ``log.csv`` and ``clip.safetensors`` (averaged weights, fp16) with its
             tokenizer.
-        lesson: learned beside, with this weight.
+        lesson: learned beside.
     """
 
     def __init__(
@@ -64,13 +64,12 @@ class ContrastiveTrainer(Training[NoisedClip]):
         out: Path,
         *,
         lesson: Lesson | None = None,
-        lesson_weight: float = 0.3,
         accelerator: Accelerator | None = None,
     ) -> None:
         model.image.blocks["input"].w_t.requires_grad_(False)
         super().__init__(model, options, out, accelerator)
         self.tokenizer, self.data = tokenizer, data
-        self.lesson, self.lesson_weight = lesson, lesson_weight
+        self.lesson = lesson
         model.image.recompute = model.text.recompute = options.recompute
         self.parallel = self.accelerator.prepare_model(model)
         self.log_scale = nn.Parameter(torch.tensor(math.log(model.config.logit_scale), device=self.device))
@@ -110,14 +109,14 @@ class ContrastiveTrainer(Training[NoisedClip]):
         loss = contrastive_loss(image, text, self.log_scale.exp(), batch.captions + batch.wrong)
         if self.lesson is not None:
             own = text[: len(image)]
-            loss = loss + self.lesson_weight * self.lesson.loss(image, own, batch.labels, batch.captions)
+            loss = loss + self.lesson.loss(image, own, batch.labels, batch.captions)
         return loss
 
     def _batches(self, step: int) -> list[Batch]:
         options, process = self.options, self.accelerator.process_index
         size = options.phase_at(step).batch // (self.processes * options.accumulate)
         streams = (np.random.default_rng([options.seed, step, k, process]) for k in range(options.accumulate))
-        return [noised(self.data, rng, size, self.alphas_cumprod) for rng in streams]
+        return [noised(self.data, rng, size, self.alphas_cumprod, options.timestep_power) for rng in streams]
 
     def save_model(self) -> None:
         """See ``Training``."""

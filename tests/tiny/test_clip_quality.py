@@ -39,6 +39,18 @@ def test_inpainting_with_guidance(capsys):
     assert head[0] == "CLIP guidance" and (without[0], guided[0]) == ("0", "30") and len(guided) == 4
 
 
+def test_scales_of_guidance_and_until_when_it_guides(monkeypatch):
+    asked = []
+
+    def rows(base, upsampler, guides, *rest):
+        asked.extend((guide.scale, guide.guide_until) for guide in guides)
+        return [["CLIP guidance"], ["0"]]
+
+    monkeypatch.setattr(clip_quality, "guidance_rows", rows)
+    cli.main(["bench", "quality", "--clip-guidance", "0", "3", "--clip-until", "0.5", *FEW])
+    assert asked == [(0, 0.5), (3, 0.5)]
+
+
 def test_near_misses_differ_from_the_prompt_and_from_each_other():
     for scene in held_out_scenes(40):
         found = near_misses(scene)
@@ -54,21 +66,16 @@ def embedded():
     return details(*clip_checkpoints.load("tiny-clip"), count=40)
 
 
-@pytest.mark.parametrize("name", ["background", "colour", "size"])
+@pytest.mark.parametrize("name", ["background", "colour", "shape", "size", "relation"])
 def test_what_the_embedded_one_tells_apart(embedded, name):
-    assert embedded[name][0] > 0.85
-
-
-def test_the_embedded_one_does_not_know_shapes(embedded):
-    """docs/clip.md says so; this fails when one that knows them takes its place."""
-    right, chance = embedded["shape"]
-    assert right < 0.5 and chance == pytest.approx(1 / 6) and set(embedded) == set(DETAILS)
+    assert set(embedded) == set(DETAILS)
+    assert embedded[name][0] > 0.8
 
 
 def test_the_recipe_makes_one_like_the_shipped_and_makes_it_once(tmp_path, monkeypatch):
     monkeypatch.setattr(clip_recipe, "SHAPE_SCENES", 64)
     shutil.copy(TINY_FOLDER / "tokenizer.json", tmp_path)  # which would take longer to make than all the rest
-    made = clip_recipe.make(tmp_path, scale=1 / 4400, device="cpu", precision="fp32")
+    made = clip_recipe.make(tmp_path, scale=1 / 4000, device="cpu", precision="fp32")
     ours, shipped = clip_checkpoints.read_clip(made), clip_checkpoints.read_clip(*clip_checkpoints.find("tiny-clip"))
     assert {name: t.shape for name, t in ours[0].items()} == {name: t.shape for name, t in shipped[0].items()}
     stamp = made.stat().st_mtime_ns

@@ -80,9 +80,9 @@ def test_the_loss_is_zero_for_the_right_answer_only():
         return torch.cat([*parts, values], dim=1).float()
 
     right = answer(classes, values)
-    assert layout._loss(right, classes, values, CLASSES) == pytest.approx(0, abs=1e-4)
+    assert layout.head_loss(right, classes, values, CLASSES) == pytest.approx(0, abs=1e-4)
     for wrong in (answer((classes + 1) % CLASSES[-1], values), answer(classes, -values), torch.zeros_like(right)):
-        assert layout._loss(wrong, classes, values, CLASSES) > 0.5
+        assert layout.head_loss(wrong, classes, values, CLASSES) > 0.5
     assert right.shape[1] == sum(CLASSES) + VALUES
 
 

@@ -28,7 +28,7 @@ def trainer(folder, cache, steps=6, seed=0, lesson=True):
     initialise(model)
     _, tokenizer = small_clip()
     torch.manual_seed(seed)
-    heads = SceneLesson(SMALL.embed_width) if lesson else None
+    heads = SceneLesson(model) if lesson else None
     data = ContrastScenes(SMALL.image_size, 64, cache)
     return ContrastiveTrainer(model, tokenizer, data, options(steps), folder, lesson=heads)
 
@@ -59,9 +59,11 @@ def test_equal_captions_are_not_held_against_each_other():
     assert float(contrastive_loss(same, same, torch.tensor(5.0), ["a", "b"])) > 0.5
 
 
-def test_timesteps():
-    t = noisy_timesteps(np.random.default_rng(0), 1000, 1000)
-    assert t.min() == 0 and t.max() >= 990 and 0.18 < (t < 100).float().mean() < 0.25
+@pytest.mark.parametrize("power, clean", [(1.5, 0.215), (5.0, 0.631)])
+def test_timesteps(power, clean):
+    t = noisy_timesteps(np.random.default_rng(0), 1000, 1000, power)
+    assert t.min() == 0 and t.max() >= 990
+    assert float((t < 100).float().mean()) == pytest.approx(clean, abs=0.01)
 
 
 @pytest.mark.parametrize("seed", range(40))
