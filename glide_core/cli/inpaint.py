@@ -163,8 +163,8 @@ def run(args: argparse.Namespace) -> None:
     _require_no_loss_of_transparency(subject.image, args.output)
     where = common.compute(args)
     _require_memory(subject)
-    models = {"checkpoint": _base_name(args), "upsampler": _upsampler_name(args), "clip": clip.guiding_name(args)}
-    recorded = common.parameters(args, where, models if subject.squares else {})
+    names = {"checkpoint": _base_name, "upsampler": _upsampler_name, "clip": clip.guiding_name}
+    recorded = common.parameters(args, where, {n: of(args) for n, of in names.items()} if subject.squares else {})
     editor = _editor(args, where) if subject.squares else None
     if editor is None:
         outputs.note("the mask is empty: the photo is written as it is")

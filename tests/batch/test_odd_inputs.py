@@ -106,11 +106,11 @@ def test_an_output_within_the_input_is_refused(tmp_path, output):
 @pytest.mark.parametrize("finished", [False, True])
 def test_what_failed_is_painted_once_its_cause_is_mended(tmp_path, files, finished):
     """Also where the run had stopped for it, in the middle of a shard, and no picture was made."""
-    rows = [{"prompt": "x", "image": f"{k}.png"} for k in range(2 if finished else 8)]
+    rows = [{"prompt": "x", "image": f"{k}.png"} for k in range(2 if finished else 40)]
     path, out = write_rows(tmp_path / "rows.jsonl", *rows), tmp_path / "out"
     for row in rows[2:]:
         write_picture(tmp_path / row["image"])
-    options = {"painting": QUICK_CASCADE, "files": files, "engine": LocalEngine(1), "shard_size": 8}
+    options = {"painting": QUICK_CASCADE, "files": files, "engine": LocalEngine(1), "shard_size": 40}
     with pytest.raises(GlideError, match=r"2 rows failed, which is more than --max-errors 1, .* [01]\.png"):
         paint(path, out, max_errors=1, **options)
     assert (out / "00000.json").exists() == finished

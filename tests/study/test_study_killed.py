@@ -19,7 +19,14 @@ ARGUMENTS += ["--steps", "2", "--upsample-steps", "1"]
 def start(folder, *changes):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "glide_core", "study", *ARGUMENTS, *changes, "-o", str(folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
+    )
 
 
 def content(folder):
@@ -55,7 +62,7 @@ def test_stopped_at_random_moments(tmp_path):
 
 
 def test_an_interrupted_study_says_so_and_leaves_nothing_half(tmp_path):
-    process = start(tmp_path, "--seeds", "100")
+    process = start(tmp_path, "--seeds", "50")
     while not any((tmp_path / "cells").glob("*.png")):
         time.sleep(0.05)
         assert process.poll() is None, process.stderr.read()
