@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..choices import BATCH_COLUMNS, MOST_GUIDANCE
-from ..diffusion.composition import compose, plain_words, predicted_parts
+from ..diffusion.composition import compose, leads_somewhere, predicted_parts
 from ..diffusion.noise import picture_seeds
 from ..diffusion.options import Sampling
 from ..diffusion.schedule import NoiseSchedule
@@ -119,7 +119,7 @@ def _checked(values: Mapping[str, Any], index: int, painting: Painting) -> dict[
     negative = _text("negative", values.get("negative"))
     negative = painting.negative if negative is None else negative
     seed = values.get("seed")
-    if painting.best_of and not plain_words(prompt or "").strip():
+    if painting.best_of and not leads_somewhere(prompt or ""):
         raise OptionError("--best-of compares pictures with what their prompt should show, and it says nothing of that")
     return {
         "task": task,

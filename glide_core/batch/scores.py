@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..diffusion.clip_guidance import resized, said
+from ..diffusion.clip_guidance import resized
+from ..diffusion.composition import leads_somewhere
 from ..errors import ImageError, OptionError
 from ..scoring import Scorer
 from .finished import Item, Shard, finished_shards, kept_table
@@ -118,7 +119,8 @@ def _pixels(item: Item, side: int) -> tuple[str | None, Tensor | None]:
     if not item.prompt.strip():
         return "there is no prompt", None
     try:
-        said([item.prompt])
+        if not leads_somewhere(item.prompt):
+            return "the prompt says nothing of what the picture should show", None
         return None, resized(item.pixels(), side)
     except (ImageError, OptionError, OSError) as error:
         return str(error), None

@@ -158,10 +158,10 @@ def best_of(args: argparse.Namespace, where: common.Compute, prompts: Sequence[s
         return None
     if (args.keep or 1) > args.best_of:
         raise OptionError(f"--keep {args.keep} is more than --best-of {args.best_of}")
-    from ..diffusion.composition import plain_words
+    from ..diffusion.composition import leads_somewhere
 
     for prompt in prompts:
-        if not plain_words(prompt).strip():
+        if not leads_somewhere(prompt):
             raise OptionError(
                 f"--best-of compares pictures with what their prompt should show: {prompt[:40]!r} says nothing of that"
             )

@@ -65,6 +65,11 @@ def plain_words(prompt: str) -> str:
     return " and ".join(part.text for part in split_prompt(prompt) if part.weight > 0)
 
 
+def leads_somewhere(prompt: str) -> bool:
+    """Whether it says what a picture should show, which CLIP must know. Raises OptionError: a weight is wrong."""
+    return bool(plain_words(prompt).strip())
+
+
 def predicted_parts(prompt: str) -> list[Part]:
     """The texts whose predictions, multiplied by their weights and added, are that of the prompt.
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..choices import family_member
-from ..diffusion.composition import split_prompt
+from ..diffusion.composition import leads_somewhere, split_prompt
 from ..scoring import Scorer
 from ..tiny.asked import asked, share_right
 from .cells import Cell
@@ -117,7 +117,7 @@ def thumbnail(pixels: np.ndarray) -> np.ndarray:
 
 def _scores(cells: Sequence[Cell], store: Store, scorer: Scorer) -> dict[Cell, float]:
     """CLIP scores of the cells whose prompt is one text."""
-    scored = [cell for cell in cells if cell.prompt.strip() and len(split_prompt(cell.prompt)) == 1]
+    scored = [cell for cell in cells if leads_somewhere(cell.prompt) and len(split_prompt(cell.prompt)) == 1]
     found: dict[Cell, float] = {}
     for group in _of_one_size(scored):
         for start in range(0, len(group), AT_A_TIME):

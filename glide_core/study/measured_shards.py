@@ -16,6 +16,7 @@ from ..batch.packages import need
 from ..batch.scores import score_waiting
 from ..batch.storage import Storage
 from ..diffusion.clip_guidance import resized
+from ..diffusion.composition import leads_somewhere
 from ..errors import ImageError, OptionError
 from ..images import to_uint8
 from ..scoring import Scorer
@@ -95,9 +96,9 @@ def _measured(each: SourceShard, scorer: Scorer | None) -> Any:
         rows.append(row)
         try:
             samples = item.pixels()
-            if scorer is not None and item.prompt.strip():
+            if scorer is not None and item.prompt.strip() and leads_somewhere(item.prompt):
                 waiting.append((row, resized(samples, scorer.side)))
-        except ImageError as error:
+        except (ImageError, OptionError) as error:
             row["error"] = str(error)
             continue
         pixels = to_uint8(samples)[0].numpy()

@@ -132,6 +132,8 @@ def test_prompts_that_lead_nowhere_have_no_score(tmp_path, capsys):
     paint(path, tmp_path / "out", QUICK)
     cli.main(["score", str(tmp_path / "out")])
     assert "scored: 1\nfailed: 1" in capsys.readouterr().out
+    cli.main(["study", "shards", str(tmp_path / "out"), "-o", str(tmp_path / "study")])
+    assert "2 pictures of 1 shard" in (tmp_path / "study" / "index.html").read_text(encoding="utf-8")
     paint(path, tmp_path / "best", replace(QUICK, best_of=2))
     bad, good = table(tmp_path / "best")
     assert "says nothing of that" in bad["error"] and not good["error"]
