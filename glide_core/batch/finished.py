@@ -80,7 +80,10 @@ def finished_shards(source: str) -> tuple[Storage, list[Shard]]:
         return storage, [_of_run(storage, run["fingerprint"], finished[shard]) for shard in sorted(finished)]
     tars = sorted(each for each in names if each.lower().endswith(".tar") and name in ("", each))
     if not tars:
-        raise OptionError(f"{source}: there are no shards: give the folder of a `glide batch`, or .tar files")
+        raise OptionError(
+            f"{source}: there are no shards: give the folder of a `glide batch`, or .tar files; glide score also takes "
+            "single pictures"
+        )
     return storage, [_of_tar(storage, each, _state(storage, each)) for each in tars]
 
 

@@ -15,5 +15,5 @@ def need(name: str, extra: str = "batch") -> Any:
     except ImportError as error:
         package = name.partition(".")[0]
         raise MissingPackageError(
-            f'glide batch needs the package {package}: pip install "glide-nodes[{extra}]"'
+            f'batches and shards need the package {package}: pip install "glide-nodes[{extra}]"'
         ) from error

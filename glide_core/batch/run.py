@@ -82,11 +82,12 @@ Engine = Callable[[Plan, Iterable[ShardTask]], Iterator[Event]]
 
 @dataclass(frozen=True)
 class Totals:
-    """The rows of this driver's shards: all, those that have no picture, and what the models did not get of the others'
-    prompts, see ``warnings.joined``."""
+    """The rows of this driver's shards: all, those that have no picture, why one of them has none, and what the models
+    did not get of the others' prompts, see ``warnings.joined``."""
 
     rows: int
     errors: int
+    reason: str
     warnings: Mapping[str, Any]
 
 
@@ -125,7 +126,7 @@ def run(request: BatchRequest, engine: Engine, log: str | None = None) -> Totals
         if progress.errors > request.max_errors:  # all is done, but a program that asks must not take it for success
             raise _too_many(progress.errors, request, next(_reasons(summaries), ""))
         found = warnings.joined(summaries[shard].get("warnings", {}) for shard in sorted(summaries))
-        return Totals(progress.done, progress.errors, found)
+        return Totals(progress.done, progress.errors, next(_reasons(summaries), ""), found)
 
 
 def _claim(request: BatchRequest, storage: Storage) -> tuple[int, dict[str, Any]]:

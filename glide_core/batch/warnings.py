@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..diffusion.composition import split_prompt
-from ..errors import CheckpointError
+from ..errors import CheckpointError, counted
 from ..files import checkpoints, words
 from ..models.tokenizer import Tokenizer
 from .request import FIRST_MODEL, Models
@@ -97,8 +97,8 @@ def joined(summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 def sentence(counts: Mapping[str, Any]) -> str:
     """What to tell at the end of a run, or nothing."""
-    cut = f"{counts['cut']} rows have prompts that were cut" if counts["cut"] else ""
+    cut = f"{counted(counts['cut'], 'row')} with prompts that were cut" if counts["cut"] else ""
     words = ", ".join(counts["unknown_words"])
-    unknown = f"{counts['unknown']} rows have words that the model has never seen ({words})" if words else ""
+    unknown = f"{counted(counts['unknown'], 'row')} with words that the model has never seen ({words})" if words else ""
     found = ", ".join(filter(None, (cut, unknown)))
     return f"{found}: see the column warnings" if found else ""

@@ -75,7 +75,10 @@ def _read(picture: Path) -> dict[str, Any]:
     if of_comfyui:
         raise ImageError(f"{picture} was made by ComfyUI: drop it onto its canvas, which opens the graph that made it")
     if found:
-        raise ImageError(f"{picture} was not made by glide {', '.join(MAKERS)}, whose parameters can be repeated")
+        raise ImageError(
+            f"{picture} was not made by glide {', '.join(MAKERS)}, whose parameters can be repeated; one "
+            "of glide batch is made again by its command, with the same options"
+        )
     raise ImageError(
         f"{picture} has no parameters of glide in it: take a file as glide wrote it, since most programs drop them"
     )

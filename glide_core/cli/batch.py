@@ -115,6 +115,8 @@ def run(args: argparse.Namespace) -> None:
             f"{reason}; what is done is kept: make room or mend it, and give the same command again"
         ) from error
     outputs.note(f"{totals.rows} rows, {totals.errors} of them failed: {args.output}")
+    if totals.errors:
+        outputs.note(f"one of them: {totals.reason}; the column error of the tables has all reasons")
     misread = warnings.sentence(totals.warnings)
     if misread:
         outputs.note(misread)

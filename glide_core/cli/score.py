@@ -50,8 +50,9 @@ def run(args: argparse.Namespace) -> None:
         others = [source for source in args.sources if source not in shards]
         if others or args.prompt is not None:
             raise OptionError(
-                f"{shards[0]} holds shards, which have their prompts: give no "
-                f"{'--prompt' if args.prompt is not None else 'single pictures such as ' + others[0]} beside them"
+                f"{shards[0]}: shards have their prompts: give no "
+                f"{'--prompt' if args.prompt is not None else 'single pictures such as ' + others[0]} beside them, or "
+                f"single pictures alone, such as {shards[0]}/*.png"
             )
         _score_shards(args, shards)
         return

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind = kinds.add_parser(name, help=summary, description=f"Study {summary}.")
         _OWN[name](kind)
         if name != "shards":
-            _shared_options(kind, many_samplers=name == "steps")
+            _shared_options(kind, "study" if name == "all" else f"study-{name}", many_samplers=name == "steps")
 
 
 def _prompts(parser: argparse.ArgumentParser) -> None:
@@ -95,9 +95,9 @@ _OWN: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 }
 
 
-def _shared_options(parser: argparse.ArgumentParser, *, many_samplers: bool) -> None:
+def _shared_options(parser: argparse.ArgumentParser, output: str, *, many_samplers: bool) -> None:
     add = parser.add_argument
-    add("-o", "--output", type=Path, default=Path("study"), metavar="FOLDER", help="default: study")
+    add("-o", "--output", type=Path, default=Path(output), metavar="FOLDER", help="default: %(default)s")
     add("--seeds", type=_count, metavar="N", help="pictures of each prompt, of the seeds from --seed on")
     add("--negative", default="", metavar="TEXT", help="what to lead away from, where guidance is not 1")
     add("--stage", choices=("base", "all"), default="all", help="base stops at 64x64 (default: all, 256x256)")

@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import GlideError, GlideWarning
+from ..errors import GlideError, GlideWarning, counted
 from . import clip, common
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ def notes(models: str, scored_by: str, where: common.Compute) -> Notes:
 
     from ..study.page import Notes
 
+    threads = counted(torch.get_num_threads(), "thread")
     machine = {
         "models": models,
         "CLIP": scored_by,
         "version": f"glide {__version__}, torch {torch.__version__}, Python {platform.python_version()}",
-        "machine": f"{where.device.type}, {where.dtype}, {platform.machine()}, {torch.get_num_threads()} threads",
+        "machine": f"{where.device.type}, {where.dtype}, {platform.machine()}, {threads}",
     }
     return Notes(["glide", *sys.argv[1:]], machine)

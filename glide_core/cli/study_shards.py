@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARDS",
         help="the folder of a `glide batch`, a folder of .tar files, or a .tar file; a path or a URL",
     )
-    add("-o", "--output", type=Path, default=Path("study"), metavar="FOLDER", help="default: study")
+    add("-o", "--output", type=Path, default=Path("study-shards"), metavar="FOLDER", help="default: %(default)s")
     add(
         "--x",
         default="",

@@ -59,7 +59,7 @@ FIGURES = {
         "diversity",
         "The mean distance between the pictures of two seeds (root mean square at 32x32), 0 to 1.",
     ),
-    "seconds": Figure("time", "Seconds for a picture, on the machine named below.", "s", 1),
+    "seconds": Figure("time", "Seconds for a picture, on the machine that the page names.", "s", 1),
 }
 VARYING = ("seconds",)  # they differ from run to run, and come last
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import pipeline
 from ..device import DTYPES, exact_fp32
 from ..diffusion.clip_guidance import Clip, ClipGuide
+from ..diffusion.options import Sampling
 from ..errors import CheckpointError, GlideError
 from ..files import checkpoints, clip_checkpoints
 from ..files.integrity import sha256
@@ -55,6 +56,7 @@ class Models:
             pipeline.require_kind(stage, kind)
             if additions:
                 lora.onto(stage, additions)
+            _warm_up(stage)
             self._stages[key] = stage
         return self._stages[key]
 
@@ -65,6 +67,15 @@ class Models:
         if cell.clip not in self._clips:
             self._clips[cell.clip] = load_clip(cell.clip, device=self.device, dtype=DTYPES[self.dtype])
         return ClipGuide(self._clips[cell.clip], scale=cell.clip_guidance)
+
+
+def _warm_up(stage: Stage) -> None:
+    """Take a step that does not count: the first one prepares much, and would be part of its picture's time."""
+    if stage.model.config.low_res:
+        side = stage.model.config.image_size // 4
+        pipeline.upsample(stage, [""], torch.zeros(1, 3, side, side), Sampling("1", "ddim"))
+    else:
+        pipeline.generate(stage, [""], Sampling("1", "ddim"))
 
 
 def machine_of(cells: Iterable[Cell], device: torch.device, dtype: str) -> Machine:
@@ -126,8 +137,9 @@ def _groups(cells: Iterable[Cell]) -> list[list[Cell]]:
 
 def _make_together(cells: list[Cell], store: Store, models: Models, advance: Advance) -> dict[Cell, str]:
     """Paint a batch; where that fails each by itself, to find out which cell is to blame."""
-    started = time.perf_counter()
     try:
+        _loaded(cells[0], models)
+        started = time.perf_counter()
         samples = _painted(cells, store, models, advance)
     except (GlideError, MemoryError, RuntimeError) as error:
         if len(cells) == 1:
@@ -149,12 +161,18 @@ def _painted(cells: Sequence[Cell], store: Store, models: Models, advance: Advan
     def step(number: int, total: int, x_start: Tensor) -> None:
         advance(sum(cell.cost for cell in cells) / total)
 
+    stage = _loaded(first, models)
     if first.upsampler is None:
-        base = models.stage(first.checkpoint, "base", first.lora)
         guide = models.guide(first)
         return pipeline.generate(
-            base, prompts, first.sampling, negative=negatives, seed=seeds, clip=guide, callback=step
+            stage, prompts, first.sampling, negative=negatives, seed=seeds, clip=guide, callback=step
         )
     small = store.samples([cell.small for cell in cells])
-    upsampler = models.stage(first.upsampler, "upsample")
-    return pipeline.upsample(upsampler, prompts, small, first.upsampling, negative=negatives, seed=seeds, callback=step)
+    return pipeline.upsample(stage, prompts, small, first.upsampling, negative=negatives, seed=seeds, callback=step)
+
+
+def _loaded(cell: Cell, models: Models) -> Stage:
+    """The model that paints a cell. Raises CheckpointError."""
+    if cell.upsampler is None:
+        return models.stage(cell.checkpoint, "base", cell.lora)
+    return models.stage(cell.upsampler, "upsample")

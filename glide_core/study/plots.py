@@ -20,6 +20,7 @@ SERIES = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#eab308", "#06
 MARKS = "os^Dv<>P"
 WIDTH, HEIGHT = 4.6, 2.9  # inches
 LONGEST = 34  # characters of a label
+LEGEND_LINE = 0.18  # inches
 LEGEND_LABEL = 14  # characters, up to which labels stand side by side
 TICK_GAP = 0.05  # of the axis; closer values share a tick
 MOST_LABELS = 40  # of the categories of a plot
@@ -129,9 +130,9 @@ def _apart(values: Sequence[float]) -> list[float]:
 def _dots(points: Sequence[Point], name: str, title: str) -> Any:
     """Categories from top to bottom; the line is from the least to the greatest picture."""
     labels = list(dict.fromkeys(point.point for point in points))[:MOST_LABELS]
-    figure, axes = _figure(0.9 + 0.3 * len(labels))
-    places = {label: len(labels) - k for k, label in enumerate(labels)}
     series = list(dict.fromkeys(point.series for point in points))
+    figure, axes = _figure(0.9 + max(0.3, 0.14 * len(series)) * len(labels))
+    places = {label: len(labels) - k for k, label in enumerate(labels)}
     for k, each in enumerate(series):
         some = [point for point in points if point.series == each and point.point in places]
         shift, colour = 0.5 * ((k + 0.5) / len(series) - 0.5), SERIES[k % len(SERIES)]
@@ -144,6 +145,7 @@ def _dots(points: Sequence[Point], name: str, title: str) -> Any:
     axes.set_yticks(list(places.values()), [_short(label) for label in places])
     axes.set_xlabel(title)
     axes.margins(x=0.08)
+    axes.set_ylim(0.4, len(labels) + 0.6)
     if series != [""]:
         _legend(axes, figure)
     return figure
@@ -172,6 +174,7 @@ def _figure(height: float) -> tuple[Any, Any]:
 def _legend(axes: Any, figure: Any) -> None:
     handles, labels = axes.get_legend_handles_labels()
     columns = 3 if max(map(len, labels)) < LEGEND_LABEL else 1
+    figure.set_figheight(figure.get_figheight() + LEGEND_LINE * -(-len(labels) // columns))
     figure.legend(handles, labels, loc="outside upper left", frameon=False, labelcolor=INK, fontsize=8.5, ncols=columns)
 
 

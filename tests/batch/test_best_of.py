@@ -138,4 +138,4 @@ def test_the_end_of_a_run_tells_it_once(tmp_path, capsys):
     cli.main(["batch", str(tmp_path / "p.txt"), "-o", str(tmp_path / "out"), "--workers", "0", *OPTIONS])
     lines = capsys.readouterr().err.splitlines()
     told = [line for line in lines if "never seen" in line]
-    assert told == ["3 rows have words that the model has never seen (dog, cat): see the column warnings"]
+    assert told == ["3 rows with words that the model has never seen (dog, cat): see the column warnings"]

@@ -24,9 +24,7 @@ def fails(capsys, *arguments):
 @pytest.mark.parametrize("package, extra", [("pyarrow", "batch"), ("webdataset", "batch"), ("ray", "ray")])
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, package, extra):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(
-        MissingPackageError, match=rf'needs the package {package}: pip install "glide-nodes\[{extra}\]"'
-    ):
+    with pytest.raises(MissingPackageError, match=rf'need the package {package}: pip install "glide-nodes\[{extra}\]"'):
         need(package, extra)
 
 

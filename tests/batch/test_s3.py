@@ -13,7 +13,7 @@ from glide_core.batch.records import read_records
 from glide_core.batch.storage import Storage
 
 for package in ("s3fs", "moto", "flask"):
-    pytest.importorskip(package, reason=f"S3 is not tested: pip install s3fs 'moto[server]' ({package})")
+    pytest.importorskip(package, reason=f"S3 is not tested: pip install s3fs 'moto[s3]' flask flask-cors ({package})")
 
 ROWS = 6
 
