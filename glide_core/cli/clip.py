@@ -77,6 +77,16 @@ SCORER_HELP = (
 )
 
 
+def scoring_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what scores pictures that are there already; it computes in fp32."""
+    add = parser.add_argument
+    add("--scorer", metavar="NAME", help=SCORER_HELP)
+    clip_option(parser)
+    add("--checkpoint", choices=("tiny", "openai"), default="tiny", help="whose noised CLIP scores, without --clip")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
+    parser.set_defaults(dtype="fp32")
+
+
 def _tries(text: str) -> int:
     value = common.count(text)
     if value > MOST_TRIES:

@@ -36,11 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print JSON: a list of objects with file, prompt and score; of shards an object that sums them up",
     )
-    add("--scorer", metavar="NAME", help=clip.SCORER_HELP)
-    clip.clip_option(parser)
-    add("--checkpoint", choices=("tiny", "openai"), default="tiny", help="whose noised CLIP scores, without --clip")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
-    parser.set_defaults(dtype="fp32")
+    clip.scoring_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:

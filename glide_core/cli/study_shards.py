@@ -28,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--y", default="", metavar="COLUMN", help="the same from top to bottom")
     add("--examples", type=common.count, default=4, metavar="N", help="pictures to show of each group (default: 4)")
-    add("--scorer", metavar="NAME", help=clip.SCORER_HELP)
-    clip.clip_option(parser)
-    add("--checkpoint", choices=("tiny", "openai"), default="tiny", help="whose noised CLIP scores, without --clip")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: the GPU if there is one")
-    parser.set_defaults(dtype="fp32")
+    clip.scoring_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
